@@ -1,4 +1,4 @@
-//! What a bus tells others of itself.
+//! Tests of inspections.
 
 use std::sync::Arc;
 use std::time::Duration;

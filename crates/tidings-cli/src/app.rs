@@ -1,4 +1,4 @@
-//! What all commands use: the global options, the settings, and the output.
+//! The state of one call of `tidings`: the global options, the settings, and the output.
 
 use std::fmt::Display;
 

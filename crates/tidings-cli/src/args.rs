@@ -69,9 +69,9 @@ Exit codes:
   0  done
   1  it failed, and nothing happened
   2  the arguments or the settings are not valid
-  3  done, and somebody failed, did not answer or had to be killed
+  3  done in part: a member or a worker failed, did not respond or had to be killed
   4  unknown: it may have been sent, counted or changed
-  5  nobody has this name, id or role, or no member handles the event";
+  5  no member, value or key has this name, id or role, or no member handles the event";
 
 /// Parses the arguments of this process, or ends it with help or an error.
 pub(crate) fn parse() -> Args {

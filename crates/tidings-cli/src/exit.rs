@@ -20,11 +20,11 @@ pub(crate) enum Exit {
     Failed = 1,
     /// The arguments or the settings are not valid.
     Usage = 2,
-    /// It is done, and somebody failed, did not answer or had to be killed.
+    /// It is done in part: a member or a worker failed, did not respond or had to be killed.
     Incomplete = 3,
-    /// Nobody can know: it may have been sent, counted or changed.
+    /// The result is unknown: it may have been sent, counted or changed.
     Unknown = 4,
-    /// Nobody has this name, id or role, or no member handles the event.
+    /// No member, value or key has this name, id or role, or no member handles the event.
     Nobody = 5,
 }
 
@@ -63,6 +63,19 @@ impl Problem {
         self.help = Some(help.into());
         self
     }
+}
+
+/// Returns the error of a send to several members, some of which may have the event already.
+pub(crate) fn in_part(error: SendError, is_in_part: bool) -> anyhow::Error {
+    if !is_in_part || error.is_unknown() {
+        return error.into();
+    }
+    let text = tidings::report(&error);
+    Problem::new(
+        Exit::Incomplete,
+        format!("sent to some of the members: {text}"),
+    )
+    .into()
 }
 
 impl fmt::Display for Problem {

@@ -10,7 +10,7 @@ use crate::args::PayloadArgs;
 use crate::exit::Problem;
 use crate::terminal::escape;
 
-/// The maximal size of a payload in a file: more than a frame holds.
+/// The maximum size of a payload in a file: more than a frame holds.
 const MAX_BYTES: u64 = 4 << 20;
 
 /// Reads a payload. `command` is how the command begins, for the help.

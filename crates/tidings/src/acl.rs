@@ -232,7 +232,7 @@ impl Permissions {
 
     /// Also allows a bus with a journal to read the memory limit, the eviction policy and the
     /// persistence of the server, and to log a warning at its start if they endanger the journal.
-    /// Without this, it logs none. It reveals the state of the whole server.
+    /// Without this, it only warns of a `max_bytes` that is too large for a Redis Cluster. It reveals the state of the whole server.
     ///
     /// ```
     /// # use tidings::acl::Permissions;

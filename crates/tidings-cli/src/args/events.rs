@@ -30,12 +30,12 @@ pub(crate) struct Send {
     #[command(flatten)]
     pub(crate) payload: PayloadArgs,
     /// Receivers: `all`, `others`, a member by name or id, or `role:ROLE`.
-    #[arg(long, value_name = "WHO", default_value = "all")]
+    #[arg(long, value_name = "RECEIVER", default_value = "all")]
     pub(crate) to: To,
     /// Wait until the receivers have handled it, and name those that have not.
     #[arg(long)]
     pub(crate) ack: bool,
-    /// Keep it in the journal, although no member that runs has one.
+    /// Send the event to the journal, even if no running member has one.
     #[arg(long)]
     pub(crate) journal: bool,
     /// Header of the event. Repeatable.
@@ -75,7 +75,7 @@ pub(crate) struct Listen {
 }
 
 const REQUEST: &str = "\
-A payload is written as for `tidings send`. Exits with code 3 if somebody failed or did not respond,
+A payload is written as for `tidings send`. Exits with code 3 if a member failed or did not respond,
 and with code 5 if no member has a handler.
 
 Examples:
@@ -91,7 +91,7 @@ pub(crate) struct Request {
     #[command(flatten)]
     pub(crate) payload: PayloadArgs,
     /// Receivers: `all`, `others`, a member by name or id, or `role:ROLE`.
-    #[arg(long, value_name = "WHO", default_value = "all")]
+    #[arg(long, value_name = "RECEIVER", default_value = "all")]
     pub(crate) to: To,
     /// Header of the event. Repeatable.
     #[arg(long, value_name = "NAME=TEXT", value_parser = header)]

@@ -36,7 +36,7 @@ pub(crate) enum StateAction {
         #[arg(long, value_name = "VERSION")]
         if_version: Option<u64>,
     },
-    /// Edit a value with $EDITOR, and write it if nobody was faster.
+    /// Edit a value with $VISUAL or $EDITOR, and write it unless it was changed in the meantime.
     Edit {
         /// Name of the value.
         name: String,

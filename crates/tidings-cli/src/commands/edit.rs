@@ -37,12 +37,13 @@ pub(crate) async fn edit(app: &App, state: &Shared<Value>) -> anyhow::Result<Exi
         }
         Ok(Err(found)) => {
             let (name, version) = (escape(state.name()), found.version());
-            let text = format!("somebody was faster: {name} is at version {version}");
+            let text = format!("{name} was changed in the meantime, and is at version {version}");
             Err(draft.keep(&text).into())
         }
         Err(error) => {
-            app.warn(&format!("the text is in {}", escape(draft.path.display())));
-            Err(error.into())
+            let path = escape(draft.path.display());
+            let context = format!("cannot write the value; your text is in {path}");
+            Err(anyhow::Error::new(error).context(context))
         }
     }
 }

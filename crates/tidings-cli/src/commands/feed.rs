@@ -17,7 +17,7 @@ use crate::exit::{Exit, Problem};
 use crate::output;
 use crate::terminal::{Style, count, escape, print_labeled};
 
-/// The maximal size of a line: more than a frame holds.
+/// The maximum size of a line: more than a frame holds.
 const MAX_LINE: u64 = 4 << 20;
 
 /// The number of lines that are read ahead.
@@ -26,10 +26,10 @@ const AHEAD: usize = 256;
 /// The number of errors that are shown.
 const SHOWN: usize = 10;
 
-/// What `tidings listen --json` prints besides events.
+/// The lines of `tidings listen --json` that are no events.
 const NOTES: [&str; 4] = ["gap", "unreadable", "rates", "end"];
 
-/// A line, or why it has no event.
+/// The event of a line, or the reason why it has none.
 type Line = Result<Event, String>;
 
 #[derive(Deserialize)]
@@ -39,7 +39,7 @@ struct Event {
     data: Value,
 }
 
-/// What has become of the lines.
+/// The results of the lines.
 #[derive(Default)]
 struct Fed {
     lines: u64,
@@ -62,8 +62,8 @@ pub(crate) async fn feed(app: &App, args: &Send) -> anyhow::Result<Exit> {
     let bus = connect_to_send(app, &settings, args.journal).await?;
     let mut fed = Fed::default();
     let mut lines = lines();
-    while let Some(line) = lines.recv().await {
-        fed.lines += 1;
+    while let Some((number, line)) = lines.recv().await {
+        fed.lines = number;
         match line {
             Ok(event) => fed.feed(&bus, &event).await,
             Err(why) => fed.reject(&why),
@@ -117,7 +117,7 @@ impl Fed {
                 _ => self.unknown += 1,
             }
         }
-        // Of those that are not listed nobody can know.
+        // The result of events that are not listed is unknown.
         self.unknown += error.count() - error.undelivered().len() as u64;
         self.sent = self.sent.saturating_sub(error.count());
     }
@@ -151,7 +151,7 @@ impl Fed {
         for (number, what) in [
             (self.invalid, "not valid"),
             (self.not_sent, "not sent"),
-            (self.unknown, "in doubt"),
+            (self.unknown, "unknown"),
         ] {
             if number > 0 {
                 let _ = write!(text, ", {number} {what}");
@@ -176,11 +176,10 @@ fn is_about_the_event(error: &SendError) -> bool {
 }
 
 /// Reads standard input in a thread of its own, and ends with it.
-fn lines() -> mpsc::Receiver<Line> {
+fn lines() -> mpsc::Receiver<(u64, Line)> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     thread::spawn(move || {
-        let mut stdin = BufReader::new(io::stdin().lock());
-        while let Some(line) = next(&mut stdin) {
+        for line in Lines::of(BufReader::new(io::stdin().lock())) {
             if sender.blocking_send(line).is_err() {
                 return;
             }
@@ -189,26 +188,55 @@ fn lines() -> mpsc::Receiver<Line> {
     receiver
 }
 
-/// Returns the event of the next line that has one; `None` at the end.
-fn next(reader: &mut impl BufRead) -> Option<Line> {
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line) {
-            Ok(0) => return None,
-            Ok(_) => {}
-            Err(error) => return Some(Err(format!("cannot read the standard input: {error}"))),
+/// The lines of an input that are not empty and no notes, with their numbers.
+struct Lines<R> {
+    input: R,
+    number: u64,
+    has_ended: bool,
+}
+
+impl<R: BufRead> Lines<R> {
+    fn of(input: R) -> Self {
+        Self {
+            input,
+            number: 0,
+            has_ended: false,
         }
-        if line.len() as u64 == MAX_LINE && line.last() != Some(&b'\n') {
-            return Some(
-                skip(reader)
-                    .map_err(|error| error.to_string())
-                    .and_then(|()| Err(format!("it has more than {MAX_LINE} bytes"))),
-            );
+    }
+
+    /// Reads up to the next line that has an event; `None` at the end.
+    fn read(&mut self) -> io::Result<Option<Line>> {
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let mut limited = self.input.by_ref().take(MAX_LINE);
+            if limited.read_until(b'\n', &mut line)? == 0 {
+                return Ok(None);
+            }
+            self.number += 1;
+            if line.len() as u64 == MAX_LINE && line.last() != Some(&b'\n') {
+                skip(&mut self.input)?;
+                return Ok(Some(Err(format!("it has more than {MAX_LINE} bytes"))));
+            }
+            if !line.trim_ascii().is_empty() && !is_note(&line) {
+                return Ok(Some(parse(&line)));
+            }
         }
-        if !line.trim_ascii().is_empty() && !is_note(&line) {
-            return Some(parse(&line));
+    }
+}
+
+impl<R: BufRead> Iterator for Lines<R> {
+    type Item = (u64, Line);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.has_ended {
+            return None;
         }
+        let line = self.read().unwrap_or_else(|error| {
+            self.has_ended = true;
+            Some(Err(format!("cannot read the standard input: {error}")))
+        });
+        line.map(|line| (self.number, line))
     }
 }
 
@@ -251,14 +279,30 @@ mod tests {
         let text = format!(
             "{{\"event\":\"a\"}}\n\n{{\"v\":1,\"gap\":{{}}}}\n7\n{long}\n{{\"event\":\"b\",\"data\":[1],\"v\":1}}"
         );
-        let mut reader = text.as_bytes();
-        let mut next = || next(&mut reader);
-        assert_eq!(next().unwrap().unwrap().event, "a");
-        assert!(next().unwrap().is_err());
-        assert!(next().unwrap().err().unwrap().contains("more than"));
-        let last = next().unwrap().unwrap();
-        assert_eq!((&*last.event, last.data), ("b", json!([1])));
-        assert!(next().is_none());
+        let mut lines = Lines::of(text.as_bytes());
+        let (number, first) = lines.next().unwrap();
+        assert_eq!((number, &*first.unwrap().event), (1, "a"));
+        let (number, invalid) = lines.next().unwrap();
+        assert!(number == 4 && invalid.is_err());
+        let (number, long) = lines.next().unwrap();
+        assert!(number == 5 && long.err().unwrap().contains("more than"));
+        let (number, last) = lines.next().unwrap();
+        let last = last.unwrap();
+        assert_eq!((number, &*last.event, last.data), (6, "b", json!([1])));
+        assert!(lines.next().is_none());
+    }
+
+    #[test]
+    fn an_input_that_cannot_be_read_ends_the_lines() {
+        let folder = std::fs::File::open(std::env::temp_dir()).unwrap();
+        let mut lines = Lines::of(BufReader::new(folder));
+        let (_, line) = lines.next().unwrap();
+        assert!(
+            line.err()
+                .unwrap()
+                .starts_with("cannot read the standard input")
+        );
+        assert!(lines.next().is_none());
     }
 
     #[test]

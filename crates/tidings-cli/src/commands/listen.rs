@@ -30,7 +30,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The longest time that `--for` means.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
 
-/// What happens next.
+/// The next thing to print.
 enum Next {
     Item(Box<TapItem>),
     Second,

@@ -12,7 +12,7 @@ use crate::args;
 use crate::commands::send::exit_of;
 use crate::confirm;
 use crate::connect::connect;
-use crate::exit::Exit;
+use crate::exit::{Exit, in_part};
 use crate::output;
 use crate::payload;
 use crate::recipient::Recipients;
@@ -89,6 +89,7 @@ impl Asking<'_> {
                 }
                 Err(RequestError::TimedOut { .. }) => summary.timed_out.push(member.clone().into()),
                 Err(RequestError::Left { .. }) => summary.left.push(member.clone().into()),
+                Err(RequestError::Send(error)) => return Err(in_part(error, members.len() > 1)),
                 Err(error) => return Err(error.into()),
             }
         }

@@ -1,4 +1,4 @@
-//! `tidings send`: sends an event, and tells who has handled it.
+//! `tidings send`: sends an event, and names the members that handled it.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::commands::feed::feed;
 use crate::commands::members::short;
 use crate::confirm;
 use crate::connect::connect_to_send;
-use crate::exit::{Exit, Problem};
+use crate::exit::{Exit, Problem, in_part};
 use crate::output;
 use crate::payload;
 use crate::recipient::Recipients;
@@ -64,7 +64,8 @@ impl Event<'_> {
             Recipients::Members(members) => {
                 let mut last = None;
                 for member in members {
-                    last = Some(self.sent(bus.send_to(member.id, name, data)).await?);
+                    let sent = self.sent(bus.send_to(member.id, name, data)).await;
+                    last = Some(sent.map_err(|error| in_part(error, last.is_some()))?);
                 }
                 return last.ok_or_else(|| Problem::failed("the event has no receiver").into());
             }
@@ -96,7 +97,11 @@ impl Event<'_> {
             Recipients::Members(members) => {
                 let each = members.iter();
                 let each = each.map(|it| self.handled(bus.send_to(it.id, name, data), timeout));
-                merged(try_join_all(each).await?)
+                let summaries = try_join_all(each).await;
+                merged(summaries.map_err(|error| match error {
+                    RequestError::Send(error) => in_part(error, members.len() > 1),
+                    error => error.into(),
+                })?)
             }
         };
         forget(&mut summary, bus.id());

@@ -1,5 +1,5 @@
 //! Decides which setting counts: options, then variables, then the project, then the user's file. A
-//! context counts as much as what names it.
+//! context has the precedence of the source that names it.
 
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub(super) struct Choices {
     pub(super) config: Config,
 }
 
-/// What one place sets.
+/// The settings of one source.
 #[derive(Debug)]
 struct Layer {
     url: Option<Sourced<Address>>,

@@ -111,7 +111,7 @@ fn edit(fleet: &Fleet, script: &str) -> Command {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edited_value_is_written_unless_somebody_was_faster() {
+async fn an_edited_value_is_written_unless_it_was_changed_in_the_meantime() {
     let fleet = Fleet::start().await;
     fleet.succeed(&["state", "set", "limits", "per_minute:=60"]);
     let output = edit(&fleet, "sed -i s/60/90/ \"$1\"").output().unwrap();
@@ -126,7 +126,7 @@ async fn an_edited_value_is_written_unless_somebody_was_faster() {
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(
-        stderr.contains("somebody was faster: limits is at version 3"),
+        stderr.contains("limits was changed in the meantime, and is at version 3"),
         "{stderr}"
     );
     let draft = stderr.rsplit("your text is in ").next().unwrap().trim();

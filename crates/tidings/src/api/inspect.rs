@@ -1,4 +1,4 @@
-//! What this bus, and the other ones, know of themselves.
+//! `Bus::inspect` and `Bus::inspection`: the state of buses.
 
 use tidings_codec::To;
 

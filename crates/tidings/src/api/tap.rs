@@ -117,11 +117,13 @@ impl Bus {
 
     pub(crate) fn open_tap(&self, options: TapOptions) -> Result<Tap, SubscribeError> {
         let bounds = options.checked()?;
-        if *self.inner.stage.borrow() != Stage::Open {
-            return Err(SubscribeError::Closed);
-        }
         let queue = Arc::new(TapQueue::new(bounds));
         self.inner.reports.taps.add(Arc::clone(&queue));
+        // A bus that ends later closes its taps.
+        if *self.inner.stage.borrow() != Stage::Open {
+            self.inner.reports.taps.remove(&queue);
+            return Err(SubscribeError::Closed);
+        }
         // From now on, frames are awaited.
         self.inner.dispatcher.changed.notify_waiters();
         Ok(Tap {

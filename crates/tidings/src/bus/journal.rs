@@ -157,7 +157,8 @@ impl Lane {
             let keeping = keep(durable, state.store.subscribe(), stages.clone());
             bus.inner.add_task(tokio::spawn(keeping));
         }
-        if !state.options.follow_only {
+        // A bus without a limit leaves the size of the journal to others, as the command line does.
+        if !state.options.follow_only && state.options.max_bytes < u64::MAX {
             let check = SettingsCheck {
                 node: parts.me,
                 namespace: parts.namespace.clone(),

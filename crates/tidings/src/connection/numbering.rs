@@ -5,8 +5,8 @@ use std::ops::Range;
 /// The errors of Redis that come before it does anything. A proxy has others, which do not tell.
 const BEFORE: [&str; 5] = ["MISCONF", "NOPERM", "NOREPLICAS", "OOM", "WRONGTYPE"];
 
-/// Which number the next event gets. Numbers that were certainly not published are given again, so
-/// that subscribers take none for missed.
+/// Assigns the numbers of events. Numbers that were certainly not published are reused, so that
+/// subscribers take none for missed.
 #[derive(Debug)]
 pub(crate) struct Numbering {
     /// The number of the next event.
@@ -40,7 +40,7 @@ impl Numbering {
         self.published = self.published.max(end);
     }
 
-    /// These numbers were certainly not published. Returns true if they are given again: subscribers
+    /// These numbers were certainly not published. Returns true if they are reused: subscribers
     /// would drop them if they knew a later one.
     pub(crate) fn not_published(&mut self, numbers: Range<u64>) -> bool {
         if numbers.start < self.published {

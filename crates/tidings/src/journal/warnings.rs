@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const MOVABLE: u64 = 512 << 20;
 
 /// The task that looks at the settings of the server once, and logs those that endanger the journal.
-/// It logs nothing if the user may not ask for them.
+/// It only checks the options of the journal itself if the user may not read them.
 #[derive(Debug)]
 pub(crate) struct SettingsCheck {
     pub(crate) node: NodeId,

@@ -1,4 +1,4 @@
-//! What a bus knows of itself, as it tells other buses.
+//! The state of a bus, as other buses can request it.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -111,7 +111,7 @@ pub struct HandlerInspection {
     pub events: Vec<String>,
     /// The number of events that wait for it.
     pub queue: u64,
-    /// The maximum of that.
+    /// The maximum number of events that can wait for it.
     pub queue_limit: u64,
     /// The number of running calls.
     pub in_progress: u64,
@@ -159,8 +159,8 @@ pub struct FailureInspection {
         deserialize_with = "serialize::read_clock"
     )]
     pub at: SystemTime,
-    /// Its text, at most 256 bytes of it. Of payloads and shared values that could not be decoded, it
-    /// does not have the cause, which may quote them.
+    /// Its text, at most 256 bytes of it. For failed sends, and for payloads and shared values that could
+    /// not be decoded, it leaves out the cause, which may quote a payload.
     pub text: String,
 }
 

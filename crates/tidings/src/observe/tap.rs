@@ -35,7 +35,7 @@ pub(crate) struct TappedFrame {
     pub(crate) contents: Contents,
 }
 
-/// What a frame consists of.
+/// The contents of a frame.
 #[derive(Debug)]
 pub(crate) enum Contents {
     Events(Header, Vec<Result<RawEvent, EventError>>),

@@ -1,5 +1,5 @@
-//! What became of the calls of one handler. Only its task writes this, and nothing for each call of
-//! those that succeed without waiting.
+//! Counts the calls of one handler. Only the handler's task writes the counts; calls that succeed
+//! without waiting are counted once per frame.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

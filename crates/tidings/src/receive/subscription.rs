@@ -143,7 +143,7 @@ pub(crate) struct SubscriptionSlot {
     taken: AtomicUsize,
     /// The number of events that the task has begun.
     begun: AtomicU64,
-    /// What became of them.
+    /// The counts of the calls.
     pub(crate) calls: CallCounts,
 }
 
@@ -212,7 +212,7 @@ impl SubscriptionSlot {
         self.queue.len() + self.taken.load(Ordering::Relaxed)
     }
 
-    /// What became of its calls so far.
+    /// Returns the counts of its calls so far.
     pub(crate) fn calls_so_far(&self) -> CallsSoFar {
         self.calls.so_far(self.begun(), self.options.concurrency)
     }

@@ -172,7 +172,7 @@ impl<T: Shareable> Shared<T> {
     /// # let bus = Bus::builder("memory:compare-and-set-docs").start().await?;
     /// let limit = bus.shared::<u32>("limit")?;
     /// let shown = limit.refresh().await?;
-    /// limit.set(&60).await?; // somebody else is faster
+    /// limit.set(&60).await?; // another process writes first
     /// match limit.compare_and_set(&shown, &90).await? {
     ///     Ok(written) => println!("now version {}", written.version()),
     ///     Err(found) => assert_eq!(found.value().map(|limit| **limit), Some(60)),

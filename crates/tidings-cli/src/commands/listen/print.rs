@@ -13,7 +13,7 @@ use crate::output::versioned;
 use crate::terminal::{Style, count, cut, escape, escaped_json, paint, paint_slot};
 use crate::time::time_of_day;
 
-/// The maximal width of a payload in text. With `--json` it is whole.
+/// The maximum width of a payload in text. With `--json` it is whole.
 const WIDTH: usize = 2_000;
 
 /// The number of names in a block of rates.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-/// The maximal number of names that are counted one by one: foreign programs choose names.
+/// The maximum number of names that are counted one by one: foreign programs choose names.
 const NAMES: usize = 10_000;
 
 /// The name under which the others are counted.

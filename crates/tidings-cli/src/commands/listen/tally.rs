@@ -1,11 +1,11 @@
-//! What `tidings listen` has seen and missed.
+//! Counts the events that `tidings listen` printed and missed.
 
 use std::collections::HashSet;
 use std::time::Instant;
 
 use tidings::{Gap, GapReason, NodeId, TapItem, TappedEvent};
 
-/// The maximal number of nodes that are counted: ids of foreign programs must not fill the memory.
+/// The maximum number of nodes that are counted: ids of foreign programs must not fill the memory.
 const NODES: usize = 65_536;
 
 /// The events that were printed, and those that were not.
@@ -65,7 +65,7 @@ impl Tally {
             return;
         }
         match gap.missed {
-            Some(missed) => self.missed += missed,
+            Some(missed) => self.missed = self.missed.saturating_add(missed),
             None => self.is_unknown = true,
         }
     }
