@@ -213,7 +213,7 @@ async fn an_event_that_redis_refused_is_no_gap() {
     send(&sender, 3..=3).await;
 
     has_received(&ticks, 3).await;
-    assert_eq!(receipt.sequence, 2, "the numbers were given again");
+    assert_eq!(receipt.sequence, 2, "the numbers were reused");
     // The own events too.
     for node in [&sender, &subscriber] {
         assert!(node.gaps().all().is_empty(), "{:?}", node.gaps().all());

@@ -34,7 +34,7 @@ pub(crate) struct Sourced<T> {
     pub(crate) source: Source,
 }
 
-/// Where a setting comes from.
+/// The source of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     Flag(&'static str),

@@ -234,7 +234,7 @@ pub(crate) async fn check_before(bus: &Bus, connected: &mut Connected) -> Result
 /// Fails if members of the namespace would miss the events of this bus, once it is one of them. A bus
 /// without a journal does not wait for that: it may only have started at the same time as another.
 ///
-/// What is found later is reported: also each time that the bus had to be added to the list again,
+/// A mismatch that is found later is reported: also each time that the bus had to be added to the list again,
 /// because other buses may have started without seeing it.
 pub(crate) async fn check_after(bus: &Bus) -> Result<(), StartError> {
     let inner = &bus.inner;

@@ -375,7 +375,7 @@ impl Reader {
         }
     }
 
-    /// Which events of this entry are handed on.
+    /// Returns which events of this entry are handed on.
     fn handing(&mut self, entry: &Entry) -> Handing {
         if self.is_standby {
             return Handing::Addressed;

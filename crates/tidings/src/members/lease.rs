@@ -34,7 +34,7 @@ pub(crate) struct Membership {
     state: watch::Sender<MembershipState>,
     /// The number of the last membership change, as of the last renewal.
     pub(crate) changed: watch::Sender<u64>,
-    /// How often this bus was added to the list.
+    /// The number of times that this bus was added to the list.
     pub(crate) added: watch::Sender<u64>,
     leaving: Notify,
     /// A caller needs to know now whether this is a member.

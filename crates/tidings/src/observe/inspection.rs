@@ -62,13 +62,13 @@ pub struct Inspection {
 pub struct HealthInspection {
     /// Whether the bus receives events, those of its journal included.
     pub is_ready: bool,
-    /// For how long it has been connected to Redis, or disconnected.
+    /// The time for which it has been connected to Redis, or disconnected.
     #[serde(
         serialize_with = "serialize::some_duration",
         deserialize_with = "serialize::read_some_duration"
     )]
     pub since: Option<Duration>,
-    /// How long ago it received something.
+    /// The time since it last received something.
     #[serde(
         serialize_with = "serialize::some_duration",
         deserialize_with = "serialize::read_some_duration"
@@ -92,7 +92,7 @@ pub struct HealthInspection {
     pub reconnects: u64,
     /// Bytes that wait to be sent.
     pub outgoing: u64,
-    /// How far it is behind its [journal](crate::Journal), if it has one.
+    /// The time by which it is behind its [journal](crate::Journal), if it has one.
     #[serde(
         serialize_with = "serialize::some_duration",
         deserialize_with = "serialize::read_some_duration"

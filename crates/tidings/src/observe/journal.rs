@@ -81,7 +81,7 @@ pub(crate) struct JournalMeter {
     looked: Mutex<Look>,
     durable: Mutex<Option<DurableHealth>>,
     entries_read: Counter,
-    /// How often the position was compared with the journal.
+    /// The number of comparisons of the position with the journal.
     pub(crate) resyncs: Counter,
     pub(crate) trims: Counter,
     bytes: Level,

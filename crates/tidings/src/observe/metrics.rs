@@ -114,7 +114,7 @@ impl Gaps {
 #[derive(Debug)]
 pub(crate) struct Level {
     gauge: Gauge,
-    /// What one of its steps adds to the gauge.
+    /// The amount that one of its steps adds to the gauge.
     step: f64,
     /// The steps that were added.
     told: AtomicUsize,

@@ -52,7 +52,7 @@ pub(crate) struct TapQueue {
     /// The reason of gaps of this queue.
     overflow: GapReason,
     entries: Mailbox<Entry>,
-    /// What waits: added to and subtracted from under the lock of `entries`, or by its reader.
+    /// The sizes of the entries that wait, changed under the lock of `entries`, or by its reader.
     items: AtomicUsize,
     bytes: AtomicUsize,
     gaps: AtomicUsize,
@@ -304,7 +304,7 @@ mod tests {
     /// The sender and the number of a gap.
     type Lost = (Option<NodeId>, Option<u64>);
 
-    /// What waits: the items of a frame, or a gap.
+    /// Takes all entries that wait: the numbers of items of frames, and gaps.
     fn waiting(queue: &TapQueue) -> Vec<Result<usize, Lost>> {
         let mut waiting = Vec::new();
         let cx = Context::from_waker(Waker::noop());

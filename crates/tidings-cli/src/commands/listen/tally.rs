@@ -14,13 +14,13 @@ pub(super) struct Tally {
     pub(super) events: u64,
     pub(super) nodes: HashSet<NodeId>,
     pub(super) missed: u64,
-    /// Whether further events were missed, and nobody knows how many.
+    /// True if further events were missed, and their number is unknown.
     pub(super) is_unknown: bool,
     pub(super) unreadable: u64,
     /// Events that were received and not printed before the end.
     pub(super) not_printed: u64,
     pub(super) since: Instant,
-    /// Whether Ctrl-C was the end.
+    /// True if a signal was the end.
     pub(super) is_interrupted: bool,
 }
 
