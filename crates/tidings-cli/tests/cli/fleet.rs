@@ -51,7 +51,12 @@ impl Fleet {
 
     /// `tidings` in the directory of the sandbox, with the address and the namespace.
     pub(crate) fn command(&self) -> Command {
-        let mut command = self.sandbox.command();
+        self.command_of(env!("CARGO_BIN_EXE_tidings"))
+    }
+
+    /// Any program, with the directory and the environment of `tidings`.
+    pub(crate) fn command_of(&self, program: &str) -> Command {
+        let mut command = self.sandbox.command_of(program);
         command
             .current_dir(self.sandbox.directory.path())
             .env("TIDINGS_URL", self.redis.url())

@@ -66,7 +66,12 @@ impl Sandbox {
     }
 
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+        self.command_of(env!("CARGO_BIN_EXE_tidings"))
+    }
+
+    /// Any program, with the environment of `tidings`.
+    pub(crate) fn command_of(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         command
             .env("TIDINGS_RUNTIME_DIR", self.path("runtime"))
             .env("HOME", self.directory.path())

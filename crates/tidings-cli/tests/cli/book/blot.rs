@@ -1,0 +1,123 @@
+//! Compares lines of a session without what differs between two runs.
+
+/// Units of durations.
+const UNITS: [&str; 7] = ["ns", "µs", "ms", "s", "m", "h", "d"];
+
+/// Returns whether the page shows this line.
+pub(super) fn is_same(shown: &str, printed: &str) -> bool {
+    match shown.strip_suffix(" …") {
+        Some(beginning) => blot(printed).starts_with(&blot(beginning)),
+        None => blot(shown) == blot(printed),
+    }
+}
+
+/// Replaces ids, times, positions, durations, hosts and large numbers by their kind, and several spaces
+/// by one: the width of a column depends on them.
+fn blot(line: &str) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut rest = line;
+    while let Some(first) = rest.chars().next() {
+        let is_word = is_part_of_word(first);
+        let end = rest.find(|it| is_part_of_word(it) != is_word);
+        let (part, after) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = after;
+        if is_word {
+            // The end of a sentence, or what introduces the next words.
+            let word = part.trim_end_matches(['.', ':', '-', ',']);
+            push(&mut parts, word);
+            parts.push(part[word.len()..].to_owned());
+        } else {
+            parts.push(
+                part.split(' ')
+                    .filter(|it| !it.is_empty())
+                    .collect::<String>(),
+            );
+            if part.contains(' ') {
+                parts.push(" ".to_owned());
+            }
+        }
+        parts.retain(|part| !part.is_empty());
+    }
+    parts.concat().trim_end().to_owned()
+}
+
+fn is_part_of_word(character: char) -> bool {
+    character.is_alphanumeric() || ".:-,".contains(character)
+}
+
+/// Adds a word. A duration of two words or with two units is one.
+fn push(parts: &mut Vec<String>, word: &str) {
+    const DURATION: &str = "DURATION";
+    let before = parts.len().checked_sub(2).map(|at| parts[at].clone());
+    let is_number = |word: &str| word == "NUMBER" || word.parse::<f64>().is_ok();
+    let is_after_space = parts.last().is_some_and(|last| last == " ");
+    match before {
+        Some(before) if is_after_space && UNITS.contains(&word) && is_number(&before) => {
+            parts.truncate(parts.len() - 2);
+            parts.push(DURATION.to_owned());
+        }
+        Some(before) if is_after_space && before == DURATION && kind(word) == DURATION => {
+            parts.pop();
+        }
+        _ => parts.push(kind(word).to_owned()),
+    }
+}
+
+/// Returns what is compared of a word.
+fn kind(word: &str) -> &str {
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
+    let is_hex = word.bytes().all(|it| it.is_ascii_hexdigit());
+    let parts: Vec<_> = word.split('-').collect();
+    let colons = word.match_indices(':').map(|(at, _)| at);
+    match () {
+        () if is_hex && [8, 32].contains(&word.len()) => "ID",
+        () if word.len() == 12 && colons.eq([2, 5]) => "TIME",
+        () if parts.len() == 2 && parts.iter().all(|it| is_digits(it)) && word.len() > 12 => {
+            "POSITION"
+        }
+        () if parts.len() == 2 && parts[0] == "web" && is_digits(parts[1]) => "HOST",
+        () if is_digits(&word.replace([',', '.'], "")) && word.len() > 3 => "NUMBER",
+        () => {
+            let number = word.trim_end_matches(|it: char| it.is_alphabetic());
+            let unit = &word[number.len()..];
+            if UNITS.contains(&unit) && is_digits(&number.replace('.', "")) {
+                "DURATION"
+            } else {
+                word
+            }
+        }
+    }
+}
+
+#[test]
+fn what_differs_between_two_runs_is_not_compared() {
+    for (shown, printed) in [
+        ("api-1  4711  be51bc88", "api-1  12345  01234567"),
+        ("web-3  2h 10m", "web-12    0s"),
+        ("within 5s: job-1", "within 300ms: job-1"),
+        ("6  1.9 ms", "6  12.0 ms"),
+        ("12:30:25.118  api-1  {}", "00:00:00.000  api-1  {}"),
+        ("1764332423371-2  1s ago", "1864332423371-0  9m 58s ago"),
+        ("50,000/s sent", "1000/s sent"),
+        (
+            "ACL SETUSER shop on …",
+            "ACL SETUSER shop on resetkeys -@all",
+        ),
+    ] {
+        assert!(is_same(shown, printed), "{} {}", blot(shown), blot(printed));
+    }
+    for (shown, printed) in [
+        ("3 handled", "2 handled"),
+        ("version 17", "version 18"),
+        ("api-1", "api-2"),
+        ("{\"id\":7}", "{\"id\":8}"),
+        ("ACL SETUSER shop on …", "ACL SETUSER tidings on resetkeys"),
+    ] {
+        assert!(
+            !is_same(shown, printed),
+            "{} {}",
+            blot(shown),
+            blot(printed)
+        );
+    }
+}

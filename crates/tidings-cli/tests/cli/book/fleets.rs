@@ -1,0 +1,183 @@
+//! The fleet of each session.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidings::{Bus, BusBuilder, HandlerError, Journal, NodeId};
+
+use super::session::Stage;
+use crate::fleet::{Fleet, NAMESPACE};
+
+/// The user's file of the page.
+const CONFIG: &str = r#"
+context = "dev"
+
+[contexts.dev]
+url = "redis://127.0.0.1"
+
+[contexts.production]
+url = "rediss+sentinel://shop@10.0.0.1,10.0.0.2/mymaster"
+password_file = "/run/secrets/redis"
+namespace = "shop"
+protect = true
+"#;
+
+/// Starts the fleet of the session below a heading; `None` if there is none.
+pub(super) async fn fleet_of(heading: &str) -> Option<Stage> {
+    Some(match heading {
+        "`tidings context`" => contexts().await,
+        "Sending events" => sending().await,
+        "Many events" | "Permissions" => stage(Fleet::start().await, vec![]),
+        "Listening" => listening().await,
+        "Requests" => requests().await,
+        "Journal" => journal().await,
+        "Shared state" => shared().await,
+        "Members" => members().await,
+        _ => return None,
+    })
+}
+
+fn stage(fleet: Fleet, members: Vec<Bus>) -> Stage {
+    Stage {
+        fleet,
+        members,
+        directory: "",
+        has_address: true,
+        meanwhile: None,
+    }
+}
+
+async fn contexts() -> Stage {
+    let fleet = Fleet::start().await;
+    fleet.write(".config/tidings/config.toml", CONFIG);
+    fleet.write(
+        "srv/shop/tidings.toml",
+        "namespace = \"shop\"\ncontext = \"dev\"\n",
+    );
+    Stage {
+        directory: "srv/shop",
+        has_address: false,
+        ..stage(fleet, vec![])
+    }
+}
+
+async fn hang(_: Value) {
+    tokio::time::sleep(Duration::from_mins(1)).await;
+}
+
+async fn fail(_: Value) -> Result<(), HandlerError> {
+    Err("no such user".into())
+}
+
+async fn handle(_: Value) {}
+
+async fn sending() -> Stage {
+    let fleet = Fleet::start().await;
+    let renamed = "user.renamed";
+    let api = |bus: BusBuilder| bus.role("api");
+    let members = vec![
+        fleet
+            .member_with("api-1", |bus| api(bus).on(renamed, handle))
+            .await,
+        fleet
+            .member_with("api-2", |bus| api(bus).on(renamed, fail))
+            .await,
+        fleet
+            .member_with("job-1", |bus| bus.on(renamed, hang))
+            .await,
+        fleet
+            .member_with("job-2", |bus| bus.on(renamed, handle))
+            .await,
+        fleet
+            .member_with("job-3", |bus| bus.on(renamed, handle))
+            .await,
+    ];
+    stage(fleet, members)
+}
+
+async fn listening() -> Stage {
+    let fleet = Fleet::start().await;
+    let members = vec![fleet.member("api-1").await, fleet.member("job-1").await];
+    Stage {
+        meanwhile: Some(|stage| Box::pin(rename_delete_and_lose(stage))),
+        ..stage(fleet, members)
+    }
+}
+
+/// Sends two events, and publishes two frames of a node without the three events between them.
+async fn rename_delete_and_lose(stage: &Stage) {
+    let renamed = json!({ "id": 7, "name": "Ada" });
+    let sent = stage.members[0].send_to_all("user.renamed", &renamed);
+    sent.await.unwrap();
+    let deleted = json!({ "id": 9 });
+    let sent = stage.members[1].send_to_others("user.deleted", &deleted);
+    sent.await.unwrap();
+    let node = NodeId::new(0xbe51_bc88_2f6d_4c0e_9a41_77d0_5be2_c613);
+    for sequence in [1, 5] {
+        let events = r#"[{"event":"user.renamed","data":{"id":7,"name":"Grace"}}]"#;
+        let frame = format!(r#"{{"v":1,"from":"{node}","seq":{sequence},"events":{events}}}"#);
+        let channel = format!("tidings:{{{NAMESPACE}}}");
+        stage
+            .fleet
+            .redis
+            .command(&["PUBLISH", &channel, &frame])
+            .await;
+    }
+}
+
+async fn requests() -> Stage {
+    let fleet = Fleet::start().await;
+    let count = |_: Value| async { Ok::<_, HandlerError>(6) };
+    let members = vec![
+        fleet.member("api-1").await,
+        fleet
+            .member_with("job-1", |bus| bus.on("stock.count", count))
+            .await,
+        fleet
+            .member_with("job-3", |bus| bus.on("stock.count", hang))
+            .await,
+    ];
+    stage(fleet, members)
+}
+
+async fn journal() -> Stage {
+    let fleet = Fleet::start().await;
+    let durable = |name: &'static str| {
+        let journal = Journal::default().max_age(Duration::from_hours(24));
+        move |bus: BusBuilder| {
+            bus.journal(journal.durable(name))
+                .on("user.renamed", handle)
+        }
+    };
+    let reports = fleet.member_with("reports-1", durable("reports")).await;
+    let billing = fleet.member_with("billing-1", durable("billing")).await;
+    for number in 0..1_200 {
+        billing.send_to_all("user.renamed", &number).await.unwrap();
+    }
+    reports.shutdown(Duration::from_secs(5)).await.unwrap();
+    let journal = billing.journal().unwrap();
+    while journal.positions().await.unwrap()[0].position.is_none() {
+        tokio::task::yield_now().await;
+    }
+    stage(fleet, vec![billing])
+}
+
+async fn shared() -> Stage {
+    let fleet = Fleet::start().await;
+    let api = fleet.member("api-1").await;
+    let limits = api.shared("limits").unwrap();
+    for per_minute in 44..=60 {
+        limits
+            .set(&json!({ "per_minute": per_minute }))
+            .await
+            .unwrap();
+    }
+    stage(fleet, vec![api])
+}
+
+async fn members() -> Stage {
+    let fleet = Fleet::start().await;
+    let api = |name| fleet.member_with(name, |bus| bus.role("api").version("1.4.0"));
+    let members = vec![api("api-1").await, api("api-2").await];
+    stage(fleet, members)
+}
