@@ -127,7 +127,11 @@ async fn rename_delete_and_lose(stage: &Stage) {
 
 async fn requests() -> Stage {
     let fleet = Fleet::start().await;
-    let count = |_: Value| async { Ok::<_, HandlerError>(6) };
+    // The response is the last one.
+    let count = |_: Value| async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok::<_, HandlerError>(6)
+    };
     let members = vec![
         fleet.member("api-1").await,
         fleet
