@@ -7,6 +7,7 @@ use tidings::acl::Permissions;
 use tidings::{Bus, BusBuilder};
 
 use crate::fleet::{Fleet, NAMESPACE, PASSWORD, objects};
+use crate::schema;
 use crate::support::text;
 
 /// A command that only needs Redis, and is done at once.
@@ -82,7 +83,11 @@ async fn every_command_prints_one_object_per_line_with_json() {
     };
     each(json, &fleet, |arguments, output| {
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
-        assert!(!objects(&text(&output.stdout)).is_empty(), "{arguments:?}");
+        let objects = objects(&text(&output.stdout));
+        assert!(!objects.is_empty(), "{arguments:?}");
+        for object in &objects {
+            schema::check(arguments[0], object);
+        }
     });
 }
 

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use tidings::{Bus, BusBuilder};
 use tidings_testkit::{Redis, RedisBuilder};
 
+use crate::schema;
 use crate::support::{Sandbox, text};
 
 /// The password of the users of a test.
@@ -87,9 +88,13 @@ impl Fleet {
         (text(&output.stderr), output.status.code().unwrap())
     }
 
-    /// Runs `tidings --json`, and returns the objects of its lines.
+    /// Runs `tidings --json`, and returns the objects of its lines, which are valid.
     pub(crate) fn json(&self, arguments: &[&str]) -> Vec<serde_json::Value> {
-        objects(&self.succeed(&[arguments, &["--json"]].concat()))
+        let objects = objects(&self.succeed(&[arguments, &["--json"]].concat()));
+        for object in &objects {
+            schema::check(arguments[0], object);
+        }
+        objects
     }
 
     /// Writes a file of the user or the project.

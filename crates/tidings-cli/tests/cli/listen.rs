@@ -11,7 +11,7 @@ use crate::fleet::{Fleet, NAMESPACE, PASSWORD, objects};
 use crate::support::{Running, text};
 
 /// Starts `tidings listen`, and waits until it receives.
-fn listen(fleet: &Fleet, arguments: &[&str]) -> Running {
+pub(crate) fn listen(fleet: &Fleet, arguments: &[&str]) -> Running {
     let running = Running::start(fleet.command().arg("listen").args(arguments));
     running.stderr.wait_for("listening to shop at redis://");
     running
@@ -80,21 +80,26 @@ async fn events_are_lines_with_the_sender_and_the_recipient() {
     assert_eq!(objects(&last)[0]["end"]["missed"], 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_loss_is_a_line_where_it_happened_and_is_in_the_last_line() {
-    let fleet = Fleet::start().await;
-    let words = listen(&fleet, &[]);
-    let json = listen(&fleet, &["--json"]);
+/// Publishes the events 1, 5 and 6 of a foreign program, and a frame that cannot be read.
+pub(crate) async fn publish_gap_and_unreadable(fleet: &Fleet) {
     let frame = |number: u64| {
         let node = NodeId::new(7);
         format!(
             r#"{{"v":1,"from":"{node}","seq":{number},"events":[{{"event":"tick","data":{number}}}]}}"#
         )
     };
-    publish(&fleet, &frame(1)).await;
-    publish(&fleet, &frame(5)).await;
-    publish(&fleet, "{\"v\":1,\u{1b}[2J").await;
-    publish(&fleet, &frame(6)).await;
+    publish(fleet, &frame(1)).await;
+    publish(fleet, &frame(5)).await;
+    publish(fleet, "{\"v\":1,\u{1b}[2J").await;
+    publish(fleet, &frame(6)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_is_a_line_where_it_happened_and_is_in_the_last_line() {
+    let fleet = Fleet::start().await;
+    let words = listen(&fleet, &[]);
+    let json = listen(&fleet, &["--json"]);
+    publish_gap_and_unreadable(&fleet).await;
 
     words.stdout.wait_for("tick  6");
     json.stdout.wait_for("\"sequence\":6");

@@ -11,6 +11,7 @@ mod journal;
 mod listen;
 mod members;
 mod run;
+mod schema;
 mod settings;
 mod signals;
 mod state;
