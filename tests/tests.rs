@@ -2,6 +2,7 @@
 #![allow(missing_docs, reason = "each name is the promise")]
 #![allow(clippy::unwrap_used, reason = "a panic is the report")]
 
+mod admin;
 mod api;
 mod cluster;
 mod event_derive;

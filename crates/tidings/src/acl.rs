@@ -230,6 +230,34 @@ impl Permissions {
         )
     }
 
+    /// Also allows to look at the servers, with [`Admin::servers`](crate::admin::Admin::servers): their
+    /// state, how far replicas and subscribers are behind, and the number of keys of the namespace. It
+    /// reveals the state of the whole server, and the names of all keys and clients. Of a sentinel, it
+    /// allows to see the master, the replicas and the other sentinels.
+    ///
+    /// ```
+    /// # use tidings::acl::Permissions;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// assert_eq!(
+    ///     Permissions::of_bus("shop")?.observe().to_string(),
+    ///     "resetkeys resetchannels &tidings:{shop} -@all +subscribe +publish \
+    ///      +info +time +client|list +scan \
+    ///      +cluster|slots +cluster|myid +cluster|info +cluster|nodes +cluster|getkeysinslot",
+    /// );
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn observe(self) -> Self {
+        let commands = match self.namespace {
+            Some(_) => {
+                "info time client|list scan cluster|slots cluster|myid cluster|info \
+                 cluster|nodes cluster|getkeysinslot"
+            }
+            None => "info ping sentinel|replicas sentinel|ckquorum",
+        };
+        self.and_all(commands)
+    }
+
     /// Also allows a bus with a journal to read the memory limit, the eviction policy and the
     /// persistence of the server, and to log a warning at its start if they endanger the journal.
     /// Without this, it only warns of a `max_bytes` that is too large for a Redis Cluster. It reveals the state of the whole server.
@@ -272,8 +300,11 @@ impl Permissions {
     fn with_keys(self, commands: &'static str) -> Self {
         let prefix = self.namespace.as_ref().map(Namespace::channel);
         let keys = prefix.map(|prefix| format!("{prefix}:*"));
-        let with_keys = Self { keys, ..self };
-        commands.split(' ').fold(with_keys, Self::and)
+        Self { keys, ..self }.and_all(commands)
+    }
+
+    fn and_all(self, commands: &'static str) -> Self {
+        commands.split(' ').fold(self, Self::and)
     }
 
     fn and(mut self, command: &'static str) -> Self {

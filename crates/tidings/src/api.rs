@@ -34,3 +34,6 @@ pub(crate) mod inspect;
 pub(crate) mod journal;
 
 pub(crate) mod lifecycle;
+
+#[cfg(feature = "admin")]
+mod admin;

@@ -34,12 +34,15 @@
 //!
 //! All features are off by default.
 //!
+//! * `admin`: the module [`admin`], the servers behind an address for operators.
 //! * `metrics`: counters, gauges and histograms of a bus for the recorder of the `metrics` crate.
 //! * `opentelemetry`: events carry the `tracing` span in which they were sent, as headers of the
 //!   global propagator.
 //! * `tls`: `rediss:` addresses.
 
 // From top to bottom: what people use …
+#[cfg(feature = "admin")]
+pub mod admin;
 mod api;
 mod handler;
 mod macros;

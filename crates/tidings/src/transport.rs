@@ -28,6 +28,8 @@ pub(crate) mod memory;
 pub(crate) mod options;
 mod scheme;
 mod sentinel;
+#[cfg(feature = "admin")]
+pub(crate) mod servers;
 pub(crate) mod tls;
 mod topology;
 pub(crate) mod url;

@@ -81,9 +81,9 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, SubscribeError>
 #[must_use = "a builder does nothing until it is started"]
 pub struct BusBuilder {
     /// The address, or why the environment has no valid one.
-    url: Result<String, StartError>,
-    tls: Option<Tls>,
-    credentials: Option<CredentialSource>,
+    pub(super) url: Result<String, StartError>,
+    pub(super) tls: Option<Tls>,
+    pub(super) credentials: Option<CredentialSource>,
     namespace: String,
     format: Format,
     states: States,
@@ -446,6 +446,13 @@ impl BusBuilder {
         self.start_with(|bus| Ok(bus.open_tap(options)?)).await
     }
 
+    pub(super) fn parsed_namespace(&self) -> Result<Namespace, StartError> {
+        Namespace::parse(&self.namespace).map_err(|source| StartError::Namespace {
+            namespace: self.namespace.clone(),
+            source,
+        })
+    }
+
     /// Starts the bus, and calls `prepare` before it receives anything.
     async fn start_with<T>(
         mut self,
@@ -454,11 +461,7 @@ impl BusBuilder {
         if Handle::try_current().is_err() {
             return Err(StartError::NoRuntime);
         }
-        let namespace =
-            Namespace::parse(&self.namespace).map_err(|source| StartError::Namespace {
-                namespace: self.namespace.clone(),
-                source,
-            })?;
+        let namespace = self.parsed_namespace()?;
         let url = self.url?;
         let transport = url::parse(&url, self.tls.as_ref(), self.credentials, &namespace);
         let transport = transport.map_err(|source| {

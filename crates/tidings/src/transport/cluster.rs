@@ -9,6 +9,8 @@ mod journal;
 mod nodes;
 mod redirect;
 mod send_half;
+#[cfg(feature = "admin")]
+pub(super) mod servers;
 mod slot_owner;
 
 use std::fmt;

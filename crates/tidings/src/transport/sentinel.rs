@@ -1,6 +1,8 @@
 //! The topology of a master with sentinels, which name its address and can change it.
 
 mod monitor;
+#[cfg(feature = "admin")]
+pub(super) mod servers;
 mod votes;
 
 use std::collections::HashMap;

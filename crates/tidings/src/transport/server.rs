@@ -425,7 +425,7 @@ impl Publisher for RedisSendHalf {
 }
 
 /// Asks the server with this number for the backlogs of its subscribers.
-pub(super) async fn backlogs_of(server: usize, client: &mut Client) -> RedisResult<Vec<Backlog>> {
+pub(crate) async fn backlogs_of(server: usize, client: &mut Client) -> RedisResult<Vec<Backlog>> {
     let mut list = redis::cmd("CLIENT");
     list.arg("LIST").arg("TYPE").arg("pubsub");
     let clients: String = list.query_async(client).await?;

@@ -39,16 +39,15 @@ pub(crate) fn from_environment() -> Result<String, StartError> {
     }
 }
 
-/// Returns the transport of an address.
-pub(crate) fn parse(
+/// Parses an address that this build can use.
+pub(crate) fn address(
     url: &str,
     tls: Option<&Tls>,
-    credentials: Option<CredentialSource>,
-    namespace: &Namespace,
-) -> Result<Arc<dyn JournalTransport>, UrlError> {
+    has_credentials: bool,
+) -> Result<Address, UrlError> {
     let given = Given {
         tls,
-        has_credentials: credentials.is_some(),
+        has_credentials,
     };
     let parsed = Address::parse(url, given)?;
     if parsed.wants_tls() && !IS_BUILT {
@@ -57,6 +56,17 @@ pub(crate) fn parse(
             feature: "tls",
         });
     }
+    Ok(parsed)
+}
+
+/// Returns the transport of an address.
+pub(crate) fn parse(
+    url: &str,
+    tls: Option<&Tls>,
+    credentials: Option<CredentialSource>,
+    namespace: &Namespace,
+) -> Result<Arc<dyn JournalTransport>, UrlError> {
+    let parsed = address(url, tls, credentials.is_some())?;
     let address = parsed.to_string();
     Ok(match parsed {
         Address::Memory(name) => Arc::new(Memory::new(&name, &namespace.channel())),

@@ -48,7 +48,7 @@ pub(super) struct Said {
 }
 
 /// An entry in the reply to `SENTINEL MASTER` or `SENTINEL SENTINELS`.
-type Fields = HashMap<String, String>;
+pub(super) type Fields = HashMap<String, String>;
 
 impl Monitor {
     /// Polls until the receiver of the results is dropped.
@@ -173,7 +173,7 @@ fn is_down(fields: &Fields) -> bool {
         .any(|flag| matches!(flag, "s_down" | "o_down"))
 }
 
-fn place_of(fields: &Fields) -> Option<Place> {
+pub(super) fn place_of(fields: &Fields) -> Option<Place> {
     Some((fields.get("ip")?.clone(), fields.get("port")?.parse().ok()?))
 }
 

@@ -1,0 +1,205 @@
+//! Asks one server for its state.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use redis::RedisResult;
+use tokio::time::{Instant, timeout};
+
+use crate::admin::answers::{Asking, command};
+use crate::admin::fields::Fields;
+use crate::admin::info;
+use crate::admin::key_count::{self, KeyCount};
+use crate::admin::server::{SentinelState, Server, ServerRole, ServerState};
+use crate::admin::settings::{Settings, settings};
+use crate::error::connect::ConnectError;
+use crate::namespace::Namespace;
+use crate::transport::server::backlogs_of;
+use crate::transport::server::redis_connection::RedisConnection;
+use crate::transport::server::role::Role;
+use crate::transport::server::tcp::Readiness;
+use crate::transport::servers::{Located, Servers};
+
+/// The time that a server has to answer.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+const DOING: &str = "asking for the state";
+
+/// What is asked of each server.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) servers: &'a Servers,
+    pub(super) namespace: &'a Namespace,
+    pub(super) with_settings: bool,
+}
+
+impl Scope<'_> {
+    /// Asks a server.
+    pub(super) async fn look(&self, located: &Located) -> Server {
+        let asked = timeout(TIMEOUT, self.connect_and_ask(located)).await;
+        Server {
+            address: located.shown(),
+            is_sentinel: located.is_sentinel,
+            state: asked.unwrap_or(Err(ConnectError::timed_out(DOING))),
+        }
+    }
+
+    async fn connect_and_ask(&self, located: &Located) -> Result<ServerState, ConnectError> {
+        let (access, at) = (self.servers.access(located), &located.at);
+        let mut line = access.open(at, None, DOING, Readiness::new()).await?;
+        let access = line.access.clone();
+        let hello = ServerState {
+            role: role_of(&line, located),
+            version: line.version.clone(),
+            ..ServerState::default()
+        };
+        let asked = line.ask(DOING, async |client| {
+            let asking = Asking::new(client.clone(), &access);
+            let look = Look {
+                scope: self,
+                located,
+                asking: &asking,
+            };
+            let state = look.ask(hello).await;
+            let denied = asking.end()?;
+            Ok(ServerState { denied, ..state })
+        });
+        let asked = asked.await?;
+        asked.map_err(|error| access.explain(DOING, &error))
+    }
+}
+
+/// The questions to one server.
+struct Look<'a> {
+    scope: &'a Scope<'a>,
+    located: &'a Located,
+    asking: &'a Asking<'a>,
+}
+
+impl Look<'_> {
+    async fn ask(&self, hello: ServerState) -> ServerState {
+        let (round_trip, clock) = self.clock().await;
+        let info: Option<String> = self.asking.words("INFO").await;
+        let info = Fields::of_lines(&info.unwrap_or_default());
+        let role = info::role(&info).unwrap_or(hello.role);
+        let (largest_backlog, keys, cluster, sentinel, settings) = tokio::join!(
+            self.largest_backlog(),
+            self.keys(role),
+            self.cluster(),
+            self.sentinel(),
+            self.settings(),
+        );
+        let node = self.located.node.clone();
+        ServerState {
+            role,
+            round_trip,
+            clock,
+            offset: info::offset(&info, role),
+            replication: (role == ServerRole::Replica).then(|| info::replication(&info)),
+            used_memory: info.number("used_memory"),
+            max_memory: info.number("maxmemory").filter(|bytes| *bytes > 0),
+            clients: info.number("connected_clients"),
+            largest_backlog,
+            slots: node.unwrap_or_default().slots,
+            keys,
+            cluster,
+            sentinel,
+            settings,
+            info,
+            ..hello
+        }
+    }
+
+    /// Asks for the time of the server, and measures the time to its answer. A sentinel does not tell
+    /// the time.
+    async fn clock(&self) -> (Duration, Option<SystemTime>) {
+        let began = Instant::now();
+        if self.located.is_sentinel {
+            let _: Option<String> = self.asking.words("PING").await;
+            return (began.elapsed(), None);
+        }
+        let time: Option<(u64, u32)> = self.asking.words("TIME").await;
+        let round_trip = began.elapsed();
+        let clock = time.and_then(|(seconds, micros)| {
+            let since = Duration::from_secs(seconds) + Duration::from_micros(micros.into());
+            SystemTime::UNIX_EPOCH.checked_add(since)
+        });
+        (round_trip, clock)
+    }
+
+    async fn largest_backlog(&self) -> Option<u64> {
+        if self.located.is_sentinel {
+            return None;
+        }
+        let backlogs = backlogs_of(0, &mut self.asking.client()).await;
+        let backlogs = self.asking.noted("CLIENT LIST", backlogs)?;
+        let largest = backlogs.iter().map(|backlog| backlog.bytes).max();
+        Some(largest.unwrap_or(0) as u64)
+    }
+
+    /// Counts the keys of the namespace on the master that has them.
+    async fn keys(&self, role: ServerRole) -> Option<KeyCount> {
+        if role != ServerRole::Master {
+            return None;
+        }
+        let (client, namespace) = (self.asking.client(), self.scope.namespace);
+        let Some(slot) = self.scope.servers.slot() else {
+            let counted = key_count::scan(client, namespace).await;
+            return self.asking.noted("SCAN", counted);
+        };
+        let mut slots = self.located.node.as_ref()?.slots.iter();
+        if !slots.any(|(first, last)| (*first..=*last).contains(&slot)) {
+            return None;
+        }
+        let counted = key_count::of_slot(client, namespace, slot).await;
+        self.asking.noted("CLUSTER GETKEYSINSLOT", counted)
+    }
+
+    async fn cluster(&self) -> Fields {
+        if self.located.node.is_none() {
+            return Fields::default();
+        }
+        let state: Option<String> = self.asking.words("CLUSTER INFO").await;
+        Fields::of_lines(&state.unwrap_or_default())
+    }
+
+    async fn sentinel(&self) -> Option<SentinelState> {
+        let name = self.scope.servers.master()?;
+        if !self.located.is_sentinel {
+            return None;
+        }
+        let about = |words| command(words).arg(name).clone();
+        let master = self.asking.ask("SENTINEL MASTER", about("SENTINEL MASTER"));
+        let master: Option<HashMap<String, String>> = master.await;
+        let ckquorum = about("SENTINEL CKQUORUM");
+        let quorum: RedisResult<()> = ckquorum.query_async(&mut self.asking.client()).await;
+        let quorum_problem = match quorum {
+            Err(error) if error.code() == Some("NOQUORUM") => error.detail().map(str::to_owned),
+            other => {
+                self.asking.noted("SENTINEL CKQUORUM", other);
+                None
+            }
+        };
+        Some(SentinelState {
+            master: master.unwrap_or_default().into_iter().collect(),
+            quorum_problem,
+        })
+    }
+
+    async fn settings(&self) -> Option<Settings> {
+        if !self.scope.with_settings {
+            return None;
+        }
+        Some(settings(self.asking).await)
+    }
+}
+
+/// The role that the connection or the topology tells, for a user who may not run `INFO`.
+fn role_of(line: &RedisConnection, located: &Located) -> ServerRole {
+    match &line.role {
+        _ if located.is_sentinel => ServerRole::Sentinel,
+        Role::Master => ServerRole::Master,
+        Role::Other(role) if role == "replica" => ServerRole::Replica,
+        Role::Other(_) | Role::Hidden => ServerRole::Unknown,
+    }
+}

@@ -1,0 +1,152 @@
+//! The servers and the sentinels of one master, as the sentinels in the address name them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{join_all, try_join3};
+use redis::{RedisConnectionInfo, RedisResult};
+use tokio::time::timeout;
+
+use crate::acl::Permissions;
+use crate::error::connect::ConnectError;
+use crate::resp::Client;
+use crate::transport::address::{Place, address_of};
+use crate::transport::answers::{self, NoAnswer};
+use crate::transport::sentinel::monitor::{Fields, place_of};
+use crate::transport::server::redis_connection::Access;
+use crate::transport::server::tcp::Readiness;
+use crate::transport::servers::located::{Located, add};
+use crate::transport::tls::Tls;
+
+/// The timeout of connecting to a sentinel and of its answer.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+const DOING: &str = "asking a sentinel";
+
+/// The servers of a master with sentinels.
+#[derive(Debug)]
+pub(in crate::transport) struct SentinelServers {
+    /// The sentinels in the address; they name the others.
+    sentinels: Vec<Place>,
+    master: Arc<str>,
+    /// The access to the sentinels.
+    access: Access,
+    /// The access to the servers.
+    servers: Access,
+}
+
+/// What one sentinel names.
+#[derive(Debug, Default)]
+struct Named {
+    servers: Vec<Place>,
+    sentinels: Vec<Place>,
+}
+
+impl SentinelServers {
+    pub(in crate::transport) fn new(
+        sentinels: Vec<Place>,
+        master: &str,
+        (login, tls): (&RedisConnectionInfo, Option<Tls>),
+        servers: Access,
+    ) -> Self {
+        let master = Arc::from(master);
+        let access = Access::new(login, tls, Permissions::of_sentinel());
+        Self {
+            sentinels,
+            access: access.of_sentinels(&master, TIMEOUT),
+            master,
+            servers,
+        }
+    }
+
+    pub(in crate::transport) fn access(&self, is_sentinel: bool) -> &Access {
+        if is_sentinel {
+            &self.access
+        } else {
+            &self.servers
+        }
+    }
+
+    pub(in crate::transport) fn master(&self) -> &str {
+        &self.master
+    }
+
+    /// Returns the master and the replicas, and then the sentinels.
+    pub(in crate::transport) async fn locate(&self) -> Result<Vec<Located>, ConnectError> {
+        let asking = self.sentinels.iter().map(|place| self.ask_in_time(place));
+        let said = join_all(asking).await;
+        let (mut servers, mut sentinels) = (Vec::new(), self.sentinels.clone());
+        let (mut failed, mut is_answered) = (Vec::new(), false);
+        for (place, named) in self.sentinels.iter().zip(said) {
+            match named {
+                Ok(named) => {
+                    is_answered = true;
+                    named
+                        .servers
+                        .into_iter()
+                        .for_each(|it| add(&mut servers, it));
+                    named
+                        .sentinels
+                        .into_iter()
+                        .for_each(|it| add(&mut sentinels, it));
+                }
+                Err(why) => failed.push((place, NoAnswer::from(&why))),
+            }
+        }
+        if !is_answered {
+            return Err(ConnectError::Sentinels {
+                master: self.master.to_string(),
+                is_final: failed.iter().all(|(_, why)| why.is_final),
+                said: answers::list(failed.into_iter().map(|(place, none)| (place, none.why))),
+            });
+        }
+        let servers = servers
+            .iter()
+            .map(|place| Located::server(address_of(place)));
+        let sentinels = sentinels.iter().map(|place| Located {
+            is_sentinel: true,
+            ..Located::server(address_of(place))
+        });
+        Ok(servers.chain(sentinels).collect())
+    }
+
+    async fn ask_in_time(&self, place: &Place) -> Result<Named, ConnectError> {
+        let asked = timeout(TIMEOUT, self.ask(place)).await;
+        asked.unwrap_or(Err(ConnectError::timed_out(DOING)))
+    }
+
+    async fn ask(&self, place: &Place) -> Result<Named, ConnectError> {
+        let at = address_of(place);
+        let mut line = self.access.open(&at, None, DOING, Readiness::new()).await?;
+        let named = line.ask(DOING, async |client| ask(client, &self.master).await);
+        named
+            .await?
+            .map_err(|error| line.access.explain(DOING, &error))
+    }
+}
+
+async fn ask(client: &Client, master: &str) -> RedisResult<Named> {
+    let question = |name| {
+        let mut question = redis::cmd("SENTINEL");
+        question.arg(name).arg(master);
+        question
+    };
+    let (master, replicas) = (question("GET-MASTER-ADDR-BY-NAME"), question("REPLICAS"));
+    let sentinels = question("SENTINELS");
+    let (mut first, mut second, mut third) = (client.clone(), client.clone(), client.clone());
+    let answers: RedisResult<(Option<Place>, Vec<Fields>, Vec<Fields>)> = try_join3(
+        master.query_async(&mut first),
+        replicas.query_async(&mut second),
+        sentinels.query_async(&mut third),
+    )
+    .await;
+    let (master, replicas, sentinels) = answers?;
+    Ok(Named {
+        servers: master.into_iter().chain(places(&replicas)).collect(),
+        sentinels: places(&sentinels).collect(),
+    })
+}
+
+fn places(named: &[Fields]) -> impl Iterator<Item = Place> {
+    named.iter().filter_map(place_of)
+}

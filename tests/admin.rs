@@ -1,0 +1,3 @@
+//! The servers behind an address, for operators.
+
+mod servers;
