@@ -6,6 +6,7 @@ mod events;
 mod fleet;
 mod global;
 mod journal;
+mod man;
 mod state;
 mod workers;
 
@@ -21,6 +22,7 @@ pub(crate) use self::events::{Listen, PayloadArgs, Request, Send, To};
 pub(crate) use self::fleet::{Acl, Members};
 pub(crate) use self::global::Global;
 pub(crate) use self::journal::{Journal, JournalAction};
+pub(crate) use self::man::Man;
 pub(crate) use self::state::{Counter, CounterAction, Map, MapAction, State, StateAction};
 pub(crate) use self::workers::{Format, Ps, Reload, Run, Scale, Stop, strategy};
 
@@ -52,6 +54,7 @@ pub(crate) enum Command {
     Stop(Stop),
     Context(Context),
     Completions(Completions),
+    Man(Man),
 }
 
 /// The commands below their headings in the help, because clap cannot group commands.
@@ -61,7 +64,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("State", &["state", "map", "counter"]),
     ("Fleet", &["members", "acl"]),
     ("Workers", &["run", "ps", "reload", "scale", "stop"]),
-    ("Itself", &["context", "completions"]),
+    ("Itself", &["context", "completions", "man"]),
 ];
 
 const EXIT_CODES: &str = "\

@@ -8,6 +8,7 @@ pub(crate) mod edit;
 pub(crate) mod feed;
 pub(crate) mod journal;
 pub(crate) mod listen;
+pub(crate) mod man;
 pub(crate) mod map;
 pub(crate) mod members;
 pub(crate) mod ps;
@@ -42,6 +43,7 @@ pub(crate) async fn run_command(app: &App, command: Command) -> anyhow::Result<E
         Command::Scale(scale) => scale::scale(app, &scale).await,
         Command::Stop(stop) => stop::stop(app, &stop).await,
         Command::Completions(completions) => completions::completions(&completions),
+        Command::Man(man) => man::man(app, &man),
         Command::Context(context) => context::context(app, &context.action),
     }
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod broken;
 mod check;
+mod dist;
 mod faults;
 mod test;
 
@@ -51,6 +52,8 @@ enum Task {
         /// Apply only the patches whose name contains one of these words.
         only: Vec<String>,
     },
+    /// Packs the program `tidings` with its manual pages and completions into `target/dist`.
+    Dist,
     /// Measures how tidings and other libraries handle faults.
     #[command(disable_help_flag = true)]
     Faults {
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         } => bench::count_instructions(&arguments),
         Task::Bench { arguments, .. } => bench::run(&arguments),
         Task::Broken { only } => broken::run(&only),
+        Task::Dist => dist::run(),
         Task::Faults { arguments } => faults::run(&arguments),
     };
     match done {

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::check;
+use crate::dist;
 use crate::install::{REDIS, VALGRIND};
 use crate::peers;
 use crate::secrets;
@@ -110,5 +111,6 @@ fn long() -> Vec<Step> {
         Step::new("more cases", cases),
         Step::new("more payloads", payloads),
         Step::new("programs in other languages", programs),
+        Step::look("release archive", dist::run),
     ]
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use crate::fleet::{Fleet, PASSWORD};
+use crate::schema::commands;
 use crate::support::{Sandbox, text};
 
 const CONFIG: &str = ".config/tidings/config.toml";
@@ -230,4 +231,25 @@ fn completions_know_the_commands_in_each_shell() {
     let mut check = Command::new("bash");
     let checked = check.arg("-n").arg(sandbox.path("completions")).status();
     assert!(checked.unwrap().success());
+}
+
+#[test]
+fn each_command_has_a_manual_page() {
+    let sandbox = Sandbox::new();
+    let directory = sandbox.path("share/man1");
+    let path = directory.to_str().unwrap();
+    assert_eq!(tidings(&sandbox, &["man", path, "--quiet"]).2, 0);
+    assert!(directory.join("tidings.1").exists());
+    for command in commands(&sandbox) {
+        let page = fs::read_to_string(directory.join(format!("tidings-{command}.1"))).unwrap();
+        assert!(page.contains("Examples:"), "{command}");
+    }
+    let file = sandbox.path("file");
+    fs::write(&file, "").unwrap();
+    let (_, stderr, code) = tidings(&sandbox, &["man", file.to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(
+        stderr.contains("cannot write the manual pages into "),
+        "{stderr}"
+    );
 }
