@@ -19,7 +19,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 pub(crate) use self::completions::Completions;
 pub(crate) use self::context::{Context, ContextAction};
 pub(crate) use self::events::{Listen, PayloadArgs, Request, Send, To};
-pub(crate) use self::fleet::{Acl, Members};
+pub(crate) use self::fleet::{Acl, Members, Servers};
 pub(crate) use self::global::Global;
 pub(crate) use self::journal::{Journal, JournalAction};
 pub(crate) use self::man::Man;
@@ -46,6 +46,7 @@ pub(crate) enum Command {
     Map(Map),
     Counter(Counter),
     Members(Members),
+    Servers(Servers),
     Acl(Acl),
     Run(Box<Run>),
     Ps(Ps),
@@ -62,7 +63,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Events", &["send", "listen", "request"]),
     ("Journal", &["journal"]),
     ("State", &["state", "map", "counter"]),
-    ("Fleet", &["members", "acl"]),
+    ("Fleet", &["members", "servers", "acl"]),
     ("Workers", &["run", "ps", "reload", "scale", "stop"]),
     ("Itself", &["context", "completions", "man"]),
 ];

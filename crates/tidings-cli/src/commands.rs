@@ -17,6 +17,7 @@ pub(crate) mod request;
 pub(crate) mod run;
 pub(crate) mod scale;
 pub(crate) mod send;
+pub(crate) mod servers;
 pub(crate) mod state;
 pub(crate) mod stop;
 
@@ -36,6 +37,7 @@ pub(crate) async fn run_command(app: &App, command: Command) -> anyhow::Result<E
         Command::Map(map) => map::map(app, &map.action).await,
         Command::Counter(counter) => counter::counter(app, &counter.action).await,
         Command::Members(_) => members::members(app).await,
+        Command::Servers(_) => servers::servers(app).await,
         Command::Acl(acl) => acl::acl(app, &acl),
         Command::Run(run) => run::run(app, &run).await,
         Command::Ps(ps) => ps::ps(app, &ps).await,

@@ -12,6 +12,20 @@ Examples:
 #[command(after_help = MEMBERS)]
 pub(crate) struct Members {}
 
+const SERVERS: &str = "\
+A server behind sentinels or in a cluster is asked at the address at which the others name it, and has
+2 s to answer. Exit code 3 says that a server did not answer, a replica is disconnected, or the user
+may not see all of the state (`tidings acl --observe` prints the permissions).
+
+Examples:
+  tidings servers
+  tidings servers -c production --json";
+
+/// Show the Redis servers: role, lag, memory and clients.
+#[derive(Debug, Parser)]
+#[command(after_help = SERVERS)]
+pub(crate) struct Servers {}
+
 const ACL: &str = "\
 Without options, the user may send and receive events. The command does not connect to Redis; an
 administrator runs what it prints.
@@ -61,9 +75,15 @@ pub(crate) struct Acl {
     /// To see how far subscribers are behind.
     #[arg(long)]
     pub(crate) backlogs: bool,
-    /// The user of a sentinel instead; it takes none of the other options.
+    /// To see the state of the servers: `tidings servers`.
+    #[arg(long)]
+    pub(crate) observe: bool,
+    /// To log warnings about settings of the server that endanger a journal.
+    #[arg(long)]
+    pub(crate) settings: bool,
+    /// The user of a sentinel instead; it takes none of the other options but --observe.
     #[arg(long)]
     #[arg(conflicts_with_all = ["members", "share", "count", "journal", "durable", "confirm"])]
-    #[arg(conflicts_with_all = ["cluster", "sharded", "databases", "role", "backlogs"])]
+    #[arg(conflicts_with_all = ["cluster", "sharded", "databases", "role", "backlogs", "settings"])]
     pub(crate) sentinel: bool,
 }

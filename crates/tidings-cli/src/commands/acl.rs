@@ -33,13 +33,18 @@ pub(crate) fn acl(app: &App, args: &Acl) -> anyhow::Result<Exit> {
 
 fn permissions(args: &Acl, namespace: &str) -> Result<Permissions, Problem> {
     if args.sentinel {
-        return Ok(Permissions::of_sentinel());
+        let of_sentinel = Permissions::of_sentinel();
+        return Ok(if args.observe {
+            of_sentinel.observe()
+        } else {
+            of_sentinel
+        });
     }
     let of_bus = Permissions::of_bus(namespace).map_err(|error| {
         let namespace = escape(namespace);
         Problem::usage(format!("`{namespace}` cannot be a namespace: {error}"))
     })?;
-    let options: [(bool, Add); 11] = [
+    let options: [(bool, Add); 13] = [
         (args.members, Permissions::be_member),
         (args.share, Permissions::share),
         (args.count, Permissions::count),
@@ -51,6 +56,8 @@ fn permissions(args: &Acl, namespace: &str) -> Result<Permissions, Problem> {
         (args.databases, Permissions::select_database),
         (args.role, Permissions::check_role),
         (args.backlogs, Permissions::see_backlogs),
+        (args.settings, Permissions::see_settings),
+        (args.observe, Permissions::observe),
     ];
     let asked = options.into_iter().filter(|(is_asked, _)| *is_asked);
     Ok(asked.fold(of_bus, |permissions, (_, add)| add(permissions)))

@@ -8,7 +8,7 @@
 //! 3. Run `UPDATE=1 cargo nextest run -p tidings-cli book::`. It replaces each line that differs. Read
 //!    the difference before you commit it.
 //!
-//! Ids, times, durations, hosts and numbers with four or more digits are not compared, so the page keeps
+//! Ids, times, durations, sizes, hosts and numbers with four or more digits are not compared, so the page keeps
 //! its own; `blot` has the list. A line that ends with ` …` stands for one that begins so. `^C` at the
 //! beginning of a line interrupts the command there.
 

@@ -13,6 +13,7 @@ use crate::support::text;
 /// A command that only needs Redis, and is done at once.
 const COMMANDS: &[&[&str]] = &[
     &["members"],
+    &["servers"],
     &["send", "tick", "id:=7", "--to", "api-1"],
     &["send", "tick", "--ack"],
     &["request", "tick"],

@@ -12,6 +12,7 @@ mod listen;
 mod members;
 mod run;
 mod schema;
+mod servers;
 mod settings;
 mod signals;
 mod state;

@@ -35,6 +35,7 @@ const WITHOUT_JSON: [&str; 2] = ["completions", "man"];
 /// Commands that are done at once, in this order.
 const COMMANDS: &[&[&str]] = &[
     &["members"],
+    &["servers"],
     &["send", "tick", "--header", "tenant=acme"],
     &["send", "tick", "--ack"],
     &["send", "-"],

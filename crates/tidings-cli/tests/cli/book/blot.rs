@@ -3,6 +3,9 @@
 /// Units of durations.
 const UNITS: [&str; 7] = ["ns", "µs", "ms", "s", "m", "h", "d"];
 
+/// Units of memory.
+const SIZES: [&str; 3] = ["K", "M", "G"];
+
 /// Returns whether the page shows this line.
 pub(super) fn is_same(shown: &str, printed: &str) -> bool {
     match shown.strip_suffix(" …") {
@@ -82,6 +85,8 @@ fn kind(word: &str) -> &str {
             let unit = &word[number.len()..];
             if UNITS.contains(&unit) && is_digits(&number.replace('.', "")) {
                 "DURATION"
+            } else if SIZES.contains(&unit) && is_digits(&number.replace('.', "")) {
+                "SIZE"
             } else {
                 word
             }
@@ -96,6 +101,7 @@ fn what_differs_between_two_runs_is_not_compared() {
         ("web-3  2h 10m", "web-12    0s"),
         ("within 5s: job-1", "within 300ms: job-1"),
         ("6  1.9 ms", "6  12.0 ms"),
+        ("1.2M / 1.0G", "1012K / 2.0G"),
         ("12:30:25.118  api-1  {}", "00:00:00.000  api-1  {}"),
         ("1764332423371-2  1s ago", "1864332423371-0  9m 58s ago"),
         ("50,000/s sent", "1000/s sent"),

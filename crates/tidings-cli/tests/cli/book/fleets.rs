@@ -33,6 +33,7 @@ pub(super) async fn fleet_of(heading: &str) -> Option<Stage> {
         "Journal" => journal().await,
         "Shared state" => shared().await,
         "Members" => members().await,
+        "Servers" => servers().await,
         _ => return None,
     })
 }
@@ -184,4 +185,11 @@ async fn members() -> Stage {
     let api = |name| fleet.member_with(name, |bus| bus.role("api").version("1.4.0"));
     let members = vec![api("api-1").await, api("api-2").await];
     stage(fleet, members)
+}
+
+async fn servers() -> Stage {
+    let fleet = Fleet::start_with(|redis| redis.config("maxmemory", "1gb")).await;
+    let api = fleet.member("api-1").await;
+    api.counter("visits").unwrap().add(1).await.unwrap();
+    stage(fleet, vec![api])
 }
