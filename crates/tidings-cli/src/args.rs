@@ -14,6 +14,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::builder::StyledStr;
+use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 pub(crate) use self::completions::Completions;
@@ -80,7 +81,10 @@ Exit codes:
 /// Parses the arguments of this process, or ends it with help or an error.
 pub(crate) fn parse() -> Args {
     let matches = command().get_matches();
-    Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    let mut args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let given = matches.value_source("timeout");
+    args.global.has_timeout = given == Some(ValueSource::CommandLine);
+    args
 }
 
 /// Returns the command with its help.

@@ -36,7 +36,7 @@ pub(crate) async fn run_command(app: &App, command: Command) -> anyhow::Result<E
         Command::State(state) => state::state(app, &state.action).await,
         Command::Map(map) => map::map(app, &map.action).await,
         Command::Counter(counter) => counter::counter(app, &counter.action).await,
-        Command::Members(_) => members::members(app).await,
+        Command::Members(members) => members::members(app, &members).await,
         Command::Servers(_) => servers::servers(app).await,
         Command::Acl(acl) => acl::acl(app, &acl),
         Command::Run(run) => run::run(app, &run).await,

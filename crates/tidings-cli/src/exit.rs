@@ -65,19 +65,6 @@ impl Problem {
     }
 }
 
-/// Returns the error of a send to several members, some of which may have the event already.
-pub(crate) fn in_part(error: SendError, is_in_part: bool) -> anyhow::Error {
-    if !is_in_part || error.is_unknown() {
-        return error.into();
-    }
-    let text = tidings::report(&error);
-    Problem::new(
-        Exit::Incomplete,
-        format!("sent to some of the members: {text}"),
-    )
-    .into()
-}
-
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -111,7 +98,7 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
     exit_of(error)
 }
 
-fn exit_of(error: &anyhow::Error) -> Exit {
+pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
     error
         .chain()
         .find_map(exit_of_cause)

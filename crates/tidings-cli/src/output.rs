@@ -39,7 +39,12 @@ pub(crate) fn result(text: impl Display) -> anyhow::Result<()> {
 
 /// Prints one line of a stream. The stream ends when its reader has gone.
 pub(crate) fn stream(line: impl Display) -> anyhow::Result<()> {
-    match write(line) {
+    checked(write(line))
+}
+
+/// Returns the error of a stream.
+pub(crate) fn checked(written: io::Result<()>) -> anyhow::Result<()> {
+    match written {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(OutputClosed.into()),
         Err(error) => Err(not_written(&error).into()),

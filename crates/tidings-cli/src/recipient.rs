@@ -40,7 +40,7 @@ fn with_role(mut members: Vec<Member>, role: &str) -> Result<Vec<Member>, Proble
 }
 
 /// Returns the only member with this name, this id or this beginning of an id.
-fn named(mut members: Vec<Member>, name: &str) -> Result<Member, Problem> {
+pub(crate) fn named(mut members: Vec<Member>, name: &str) -> Result<Member, Problem> {
     members.retain(|member| {
         member.name == name || (name.len() >= DIGITS && member.id.to_string().starts_with(name))
     });

@@ -1,6 +1,6 @@
 //! Times as text.
 
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Returns the time of the day in UTC, with milliseconds.
 pub(crate) fn utc() -> String {
@@ -11,4 +11,10 @@ pub(crate) fn time_of_day(time: SystemTime) -> String {
     let text = humantime::format_rfc3339_millis(time).to_string();
     // `2026-11-28T12:30:25.118Z`
     text.get(11..23).unwrap_or_default().to_owned()
+}
+
+/// Returns the milliseconds since 1970.
+pub(crate) fn milliseconds_of(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

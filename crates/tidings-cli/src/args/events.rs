@@ -13,6 +13,9 @@ const SEND: &str = "\
 A payload is JSON, or fields: `name=text` for a text, `name:=json` for other values. `-` is the
 standard input. Without a payload the event has none.
 
+A name that no member declares is refused: it may be misspelled. It is sent where no member declares
+any, where one of them does not answer, and with --force.
+
 `tidings send -` sends many events over one connection: it reads an object per line with `event` and
 `data`, as `tidings listen --json` prints them, and sends all of them to all.
 
@@ -38,6 +41,9 @@ pub(crate) struct Send {
     /// Send the event to the journal, even if no running member has one.
     #[arg(long)]
     pub(crate) journal: bool,
+    /// Send the event although no member declares its name.
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Header of the event. Repeatable.
     #[arg(long, value_name = "NAME=TEXT", value_parser = header)]
     pub(crate) header: Vec<(String, String)>,

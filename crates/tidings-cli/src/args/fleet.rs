@@ -3,14 +3,24 @@
 use clap::Parser;
 
 const MEMBERS: &str = "\
+Each member is asked whether it receives events, and has 1s for its answer, or what --timeout says.
+Exits with code 3 if one did not answer.
+
 Examples:
   tidings members
-  tidings members -c production --json";
+  tidings members api-1
+  tidings members --watch -c production";
 
-/// List the members of the namespace.
+/// List the members of the namespace, or show one of them.
 #[derive(Debug, Parser)]
 #[command(after_help = MEMBERS)]
-pub(crate) struct Members {}
+pub(crate) struct Members {
+    /// Name or id of one member, which is shown with its handlers, and its last gaps and failures.
+    pub(crate) name: Option<String>,
+    /// Show them again each second, until Ctrl-C.
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
 
 const SERVERS: &str = "\
 A server behind sentinels or in a cluster is asked at the address at which the others name it, and has

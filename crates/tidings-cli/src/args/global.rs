@@ -23,6 +23,9 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "TIME", value_parser = time, default_value = "5s")]
     #[arg(help_heading = HEADING)]
     pub(crate) timeout: Duration,
+    /// Whether `--timeout` was given.
+    #[arg(skip)]
+    pub(super) has_timeout: bool,
     /// Print JSON, one object per line.
     #[arg(long, global = true, help_heading = HEADING)]
     pub(crate) json: bool,
@@ -46,6 +49,19 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "CONTEXT", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "", help_heading = HEADING)]
     pub(crate) yes: Option<String>,
+}
+
+impl Global {
+    /// Returns the time in which members must answer a question that needs no handler: they are stuck
+    /// or disconnected after 1 s, unless `--timeout` gives them longer.
+    pub(crate) fn patience(&self) -> Duration {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        if self.has_timeout {
+            self.timeout
+        } else {
+            PATIENCE
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use self::print::Printer;
 use self::rates::Rates;
 use self::tally::Tally;
-use self::writer::Writer;
+use self::writer::{Part, Writer};
 use crate::app::App;
 use crate::args::Listen;
 use crate::connect::{builder, connect, has_journal, known_members};
@@ -53,6 +53,7 @@ struct Listening<'a> {
 pub(crate) async fn listen(app: &App, args: &Listen) -> anyhow::Result<Exit> {
     let settings = app.settings()?;
     let (bus, mut tap, members) = open(app, &settings, args.since).await?;
+    let interrupted = interrupted();
     let about = (&settings.namespace.value, &settings.url.value);
     app.remark(escape(format_args!(
         "listening to {} at {}",
@@ -65,7 +66,7 @@ pub(crate) async fn listen(app: &App, args: &Listen) -> anyhow::Result<Exit> {
         printer: Printer::new(app.is_json(), members),
         writer: Writer::start(),
     };
-    let ended = listening.run(&mut tap).await;
+    let ended = listening.run(&mut tap, interrupted).await;
     let Listening {
         mut tally,
         printer,
@@ -80,7 +81,7 @@ pub(crate) async fn listen(app: &App, args: &Listen) -> anyhow::Result<Exit> {
     let end = printer.end(&tally)?;
     if app.is_json() && ended.is_ok() {
         // If the reader has gone, the end of the writer says so.
-        let _ = writer.line(end).await;
+        let _ = writer.write(Part::Line(end)).await;
     } else {
         app.remark(end);
     }
@@ -113,11 +114,15 @@ async fn open(
 
 impl Listening<'_> {
     /// Prints until the end of the time, the last event or a signal.
-    async fn run(&mut self, tap: &mut Tap) -> anyhow::Result<()> {
+    async fn run(
+        &mut self,
+        tap: &mut Tap,
+        interrupted: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
         let time = self.args.time.unwrap_or(LONGEST).min(LONGEST);
         let mut ended = pin!(async {
             tokio::select! {
-                () = interrupted() => true,
+                () = interrupted => true,
                 () = sleep(time) => false,
             }
         });
@@ -139,7 +144,7 @@ impl Listening<'_> {
                     None => return Ok(()),
                 },
             };
-            let Some(line) = self.line(&next)? else {
+            let Some(part) = self.part(&next)? else {
                 continue;
             };
             // The reader may be slow, or stuck.
@@ -150,7 +155,7 @@ impl Listening<'_> {
                     self.tally.not_printed += u64::from(next.is_event());
                     return Ok(());
                 }
-                written = self.writer.line(line) => written?,
+                written = self.writer.write(part) => written?,
             }
             match next {
                 Next::Second => second += SECOND,
@@ -160,13 +165,21 @@ impl Listening<'_> {
         Ok(())
     }
 
-    /// Returns the line of an item, if it has one. What has none is counted here.
-    fn line(&mut self, next: &Next) -> anyhow::Result<Option<String>> {
+    /// Returns what is printed of an item, if anything. What is not is counted here.
+    fn part(&mut self, next: &Next) -> anyhow::Result<Option<Part>> {
         let item = match next {
-            Next::Second => return self.printer.rates(&self.rates.take()).map(Some),
+            Next::Second => {
+                let rates = self.printer.rates(&self.rates.take())?;
+                let is_json = self.printer.is_json;
+                return Ok(Some(if is_json {
+                    Part::Line(rates)
+                } else {
+                    Part::Block(rates)
+                }));
+            }
             Next::Item(item) => &**item,
         };
-        match item {
+        let line = match item {
             TapItem::Event(event) if !is_wanted(self.args, event) => Ok(None),
             TapItem::Event(event) if self.args.rates => {
                 self.tally.count(item);
@@ -177,7 +190,8 @@ impl Listening<'_> {
             TapItem::Gap(gap) => self.printer.gap(gap).map(Some),
             TapItem::Unreadable(frame) => self.printer.unreadable(frame).map(Some),
             _ => Ok(None),
-        }
+        };
+        Ok(line?.map(Part::Line))
     }
 }
 

@@ -12,7 +12,8 @@ use crate::args;
 use crate::commands::send::exit_of;
 use crate::confirm;
 use crate::connect::connect;
-use crate::exit::{Exit, in_part};
+use crate::exit::Exit;
+use crate::outcome::Outcome;
 use crate::output;
 use crate::payload;
 use crate::recipient::Recipients;
@@ -43,8 +44,12 @@ pub(crate) async fn request(app: &App, args: &args::Request) -> anyhow::Result<E
         headers: &args.header,
         since: Instant::now(),
     };
-    let summary = match &to {
-        Recipients::All | Recipients::Others => asking.all().await?,
+    let (summary, exit) = match &to {
+        Recipients::All | Recipients::Others => {
+            let summary = asking.all().await?;
+            let exit = exit_of(&summary);
+            (summary, exit)
+        }
         Recipients::Members(members) => asking.each(members).await?,
     };
     if app.is_json() {
@@ -52,7 +57,7 @@ pub(crate) async fn request(app: &App, args: &args::Request) -> anyhow::Result<E
     } else {
         output::result(paint(Style::Dim, &summary))?;
     }
-    Ok(exit_of(&summary))
+    Ok(exit)
 }
 
 impl Asking<'_> {
@@ -74,26 +79,40 @@ impl Asking<'_> {
     }
 
     /// Asks each of these members.
-    async fn each(&self, members: &[Member]) -> anyhow::Result<Summary> {
+    async fn each(&self, members: &[Member]) -> anyhow::Result<(Summary, Exit)> {
         let asked = members
             .iter()
             .map(async |member| (member, self.one(member).await));
         let mut asked: FuturesUnordered<_> = asked.collect();
         let mut summary = Summary::default();
         summary.timeout = self.timeout();
+        let mut results = Vec::new();
         while let Some((member, response)) = asked.next().await {
-            match response {
+            let result = match response {
                 Ok(response) => {
                     self.print(&response)?;
                     record(&mut summary, response);
+                    Ok(())
                 }
-                Err(RequestError::TimedOut { .. }) => summary.timed_out.push(member.clone().into()),
-                Err(RequestError::Left { .. }) => summary.left.push(member.clone().into()),
-                Err(RequestError::Send(error)) => return Err(in_part(error, members.len() > 1)),
-                Err(error) => return Err(error.into()),
-            }
+                Err(RequestError::TimedOut { .. }) => {
+                    summary.timed_out.push(member.clone().into());
+                    Ok(())
+                }
+                Err(RequestError::Left { .. }) => {
+                    summary.left.push(member.clone().into());
+                    Ok(())
+                }
+                Err(error) => Err(error.into()),
+            };
+            results.push((member, result));
         }
-        Ok(summary)
+        let outcome = Outcome::of(results)?;
+        for (member, error) in &outcome.failed {
+            let member = (*member).clone().into();
+            summary.failed.push((member, format!("{error:#}")));
+        }
+        let exit = outcome.exit(exit_of(&summary));
+        Ok((summary, exit))
     }
 
     async fn one(&self, member: &Member) -> Result<Response<Value>, RequestError> {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tidings::{Bus, NodeId, Receipt, RequestError, SendError, Sending, Summary};
+use tidings::{Bus, Member, NodeId, Receipt, RequestError, SendError, Sending, Summary};
 
 use crate::app::App;
 use crate::args::Send;
@@ -12,11 +12,13 @@ use crate::commands::feed::feed;
 use crate::commands::members::short;
 use crate::confirm;
 use crate::connect::connect_to_send;
-use crate::exit::{Exit, Problem, in_part};
+use crate::declared;
+use crate::exit::{Exit, Problem};
+use crate::outcome::Outcome;
 use crate::output;
 use crate::payload;
 use crate::recipient::Recipients;
-use crate::terminal::escape;
+use crate::terminal::{Style, escape, escape_lines, print_labeled};
 
 /// The event that is sent.
 struct Event<'a> {
@@ -24,6 +26,7 @@ struct Event<'a> {
     name: &'a str,
     data: Value,
     headers: &'a [(String, String)],
+    namespace: String,
 }
 
 pub(crate) async fn send(app: &App, args: &Send) -> anyhow::Result<Exit> {
@@ -43,34 +46,90 @@ pub(crate) async fn send(app: &App, args: &Send) -> anyhow::Result<Exit> {
         name: &args.event,
         data,
         headers: &args.header,
+        namespace: settings.namespace.value,
     };
-    let whom = whom(&to, &settings.namespace.value);
-    if args.ack {
-        let summary = event.acknowledged(&to, app.global.timeout).await?;
-        print_acknowledged(app, &event, &whom, &summary)?;
-        return Ok(exit_of(&summary));
+    if !args.force {
+        declared::check(app, &bus, &args.event).await?;
     }
-    let receipt = event.send(&to).await?;
-    print_sent(app, &event, &whom, receipt)?;
-    Ok(Exit::Done)
+    match &to {
+        Recipients::All | Recipients::Others => event.to_many(app, &to, args.ack).await,
+        Recipients::Members(members) if args.ack => event.acknowledged_by(app, members).await,
+        Recipients::Members(members) => event.to_each(app, members).await,
+    }
 }
 
 impl Event<'_> {
-    async fn send(&self, to: &Recipients) -> anyhow::Result<Receipt> {
+    /// Sends the event to all, or to all others.
+    async fn to_many(&self, app: &App, to: &Recipients, ack: bool) -> anyhow::Result<Exit> {
         let (bus, name, data) = (self.bus, self.name, &self.data);
-        let sent = match to {
-            Recipients::All => self.sent(bus.send_to_all(name, data)).await,
-            Recipients::Others => self.sent(bus.send_to_others(name, data)).await,
-            Recipients::Members(members) => {
-                let mut last = None;
-                for member in members {
-                    let sent = self.sent(bus.send_to(member.id, name, data)).await;
-                    last = Some(sent.map_err(|error| in_part(error, last.is_some()))?);
-                }
-                return last.ok_or_else(|| Problem::failed("the event has no receiver").into());
-            }
+        let is_to_all = matches!(to, Recipients::All);
+        let namespace = escape(&self.namespace);
+        let whom = if is_to_all {
+            format!("all of {namespace}")
+        } else {
+            format!("all others of {namespace}")
         };
-        Ok(sent?)
+        if !ack {
+            let receipt = if is_to_all {
+                self.sent(bus.send_to_all(name, data)).await?
+            } else {
+                self.sent(bus.send_to_others(name, data)).await?
+            };
+            print_sent(app, self, &whom, receipt, None)?;
+            return Ok(Exit::Done);
+        }
+        let timeout = app.global.timeout;
+        let mut summary = if is_to_all {
+            self.handled(bus.send_to_all(name, data), timeout).await?
+        } else {
+            self.handled(bus.send_to_others(name, data), timeout)
+                .await?
+        };
+        forget(&mut summary, bus.id());
+        print_acknowledged(app, self, &whom, &summary)?;
+        Ok(exit_of(&summary))
+    }
+
+    /// Sends the event to each of these members.
+    async fn to_each(&self, app: &App, members: &[Member]) -> anyhow::Result<Exit> {
+        let sends = members.iter().map(async |member| {
+            let sending = self.bus.send_to(member.id, self.name, &self.data);
+            (member, self.sent(sending).await.map_err(Into::into))
+        });
+        let outcome = Outcome::of(join_all(sends).await)?;
+        for (member, error) in &outcome.failed {
+            let name = escape(&member.name);
+            let text = format!(
+                "not sent to {name}: {}",
+                escape_lines(format_args!("{error:#}"))
+            );
+            print_labeled(Style::Error, "error", &text);
+        }
+        let Some((_, last)) = outcome.done.last() else {
+            return Err(Problem::failed("the event has no receiver").into());
+        };
+        let whom = names(outcome.done.iter().map(|(member, _)| *member));
+        print_sent(app, self, &whom, *last, Some(&outcome))?;
+        Ok(outcome.exit(Exit::Done))
+    }
+
+    /// Sends the event to each of these members, and waits until they have handled it.
+    async fn acknowledged_by(&self, app: &App, members: &[Member]) -> anyhow::Result<Exit> {
+        let sends = members.iter().map(async |member| {
+            let sending = self.bus.send_to(member.id, self.name, &self.data);
+            let handled = self.handled(sending, app.global.timeout).await;
+            (member, handled.map_err(Into::into))
+        });
+        let outcome = Outcome::of(join_all(sends).await)?;
+        let mut summary = merged(outcome.done.iter().map(|(_, summary)| summary.clone()));
+        for (member, error) in &outcome.failed {
+            let member = (*member).clone().into();
+            summary.failed.push((member, format!("{error:#}")));
+        }
+        forget(&mut summary, self.bus.id());
+        let whom = names(outcome.done.iter().map(|(member, _)| *member));
+        print_acknowledged(app, self, &whom, &summary)?;
+        Ok(outcome.exit(exit_of(&summary)))
     }
 
     async fn sent<F>(&self, sending: Sending<'_, &str, Value, F>) -> Result<Receipt, SendError>
@@ -84,28 +143,6 @@ impl Event<'_> {
         more.iter()
             .fold(first, |sending, (name, value)| sending.header(name, value))
             .await
-    }
-
-    async fn acknowledged(&self, to: &Recipients, timeout: Duration) -> anyhow::Result<Summary> {
-        let (bus, name, data) = (self.bus, self.name, &self.data);
-        let mut summary = match to {
-            Recipients::All => self.handled(bus.send_to_all(name, data), timeout).await?,
-            Recipients::Others => {
-                self.handled(bus.send_to_others(name, data), timeout)
-                    .await?
-            }
-            Recipients::Members(members) => {
-                let each = members.iter();
-                let each = each.map(|it| self.handled(bus.send_to(it.id, name, data), timeout));
-                let summaries = try_join_all(each).await;
-                merged(summaries.map_err(|error| match error {
-                    RequestError::Send(error) => in_part(error, members.len() > 1),
-                    error => error.into(),
-                })?)
-            }
-        };
-        forget(&mut summary, bus.id());
-        Ok(summary)
     }
 
     async fn handled<F>(
@@ -131,7 +168,7 @@ fn forget(summary: &mut Summary, me: NodeId) {
 }
 
 /// Returns one summary of the sends to several members.
-fn merged(summaries: Vec<Summary>) -> Summary {
+fn merged(summaries: impl Iterator<Item = Summary>) -> Summary {
     let mut all = Summary::default();
     for one in summaries {
         all.handled.extend(one.handled);
@@ -155,33 +192,56 @@ pub(crate) fn exit_of(summary: &Summary) -> Exit {
     }
 }
 
-/// Describes the receivers.
-fn whom(to: &Recipients, namespace: &str) -> String {
-    match to {
-        Recipients::All => format!("all of {}", escape(namespace)),
-        Recipients::Others => format!("all others of {}", escape(namespace)),
-        Recipients::Members(members) => {
-            let names: Vec<_> = members.iter().map(|member| escape(&member.name)).collect();
-            names.join(", ")
-        }
-    }
+/// Returns the names of members.
+fn names<'a>(members: impl Iterator<Item = &'a Member>) -> String {
+    let names: Vec<_> = members.map(|member| escape(&member.name)).collect();
+    names.join(", ")
 }
 
-fn print_sent(app: &App, event: &Event<'_>, whom: &str, receipt: Receipt) -> anyhow::Result<()> {
+/// Prints the receipt of the last send, and as JSON those of all members that it was sent to.
+fn print_sent(
+    app: &App,
+    event: &Event<'_>,
+    whom: &str,
+    receipt: Receipt,
+    each: Option<&Outcome<&Member, Receipt>>,
+) -> anyhow::Result<()> {
     let (sequence, node) = (receipt.sequence, event.bus.id());
     if app.is_json() {
-        return output::json(&json!({
-            "event": event.name,
-            "node": node,
-            "sequence": sequence,
-            "receivers": receipt.receivers,
-            "position": receipt.position(),
-        }));
+        let mut object = described(receipt);
+        object["event"] = event.name.into();
+        object["node"] = json!(node);
+        if let Some(outcome) = each {
+            object["members"] = each_described(outcome);
+        }
+        return output::json(&object);
     }
     let (name, node) = (escape(event.name), short(node));
     output::result(format_args!(
         "sent {name} to {whom} (number {sequence} of node {node})"
     ))
+}
+
+fn described(receipt: Receipt) -> Value {
+    json!({
+        "sequence": receipt.sequence,
+        "receivers": receipt.receivers,
+        "position": receipt.position(),
+    })
+}
+
+fn each_described(outcome: &Outcome<&Member, Receipt>) -> Value {
+    let of = |member: &Member, mut object: Value, error: Option<String>| {
+        object["id"] = json!(member.id);
+        object["name"] = json!(member.name);
+        object["error"] = json!(error);
+        object
+    };
+    let done = outcome.done.iter();
+    let done = done.map(|(member, receipt)| of(member, described(*receipt), None));
+    let failed = outcome.failed.iter();
+    let failed = failed.map(|(member, error)| of(member, json!({}), Some(format!("{error:#}"))));
+    done.chain(failed).collect()
 }
 
 fn print_acknowledged(

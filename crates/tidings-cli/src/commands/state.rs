@@ -117,11 +117,11 @@ async fn clear(app: &App, state: &Shared<Value>) -> anyhow::Result<Exit> {
 
 /// Prints the value and each change until a signal.
 async fn watch(app: &App, state: &Shared<Value>) -> anyhow::Result<Exit> {
+    let mut ended = pin!(interrupted());
     let mut changes = state.watch();
     let first = state.get().await?;
     print_change(app, state, &first)?;
     let mut shown = first.version();
-    let mut ended = pin!(interrupted());
     loop {
         let change = tokio::select! {
             change = changes.changed() => change,

@@ -52,7 +52,7 @@ async fn a_payload_arrives_in_each_of_its_forms() {
     let stdout = fleet.succeed(&["send", "tick", "id:=7", "name=Ada"]);
 
     assert!(
-        stdout.starts_with("sent tick to all of shop (number 1 of node "),
+        stdout.starts_with("sent tick to all of shop (number 2 of node "),
         "{stdout}"
     );
     assert_eq!(
@@ -99,7 +99,8 @@ async fn an_event_goes_to_the_members_that_it_is_addressed_to() {
     let sent = fleet.json(&["send", "tick", "--to", "api-1"]);
     assert_eq!(
         (&sent[0]["event"], &sent[0]["sequence"]),
-        (&json!("tick"), &json!(1))
+        // The first number is that of the question for the declared names.
+        (&json!("tick"), &json!(2))
     );
 }
 
@@ -341,4 +342,136 @@ async fn an_event_of_a_fleet_with_a_journal_is_in_the_journal() {
     member.shutdown(Duration::from_secs(5)).await.unwrap();
     assert!(fleet.json(&["send", "tick", "--journal"])[0]["position"].is_string());
     assert!(fleet.json(&["send", "tick"])[0]["position"].is_null());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_no_member_declares_is_refused_with_the_one_that_may_be_meant() {
+    let fleet = Fleet::start().await;
+    // Nobody declares anything.
+    fleet.succeed(&["send", "user.renmaed"]);
+    let _silent = fleet.member("web-1").await;
+    fleet.succeed(&["send", "user.renmaed"]);
+    let (handler, mut received) = collecting("user.renamed");
+    let _member = fleet.member_with("api-1", handler).await;
+
+    for arguments in [
+        &["send", "user.renmaed", "id:=7"][..],
+        &["send", "user.renmaed", "--ack"],
+        &["send", "user.renmaed", "--to", "api-1"],
+    ] {
+        let (stderr, code) = fleet.fail(arguments);
+        assert_eq!(code, 5, "{stderr}");
+        let text = "error: no member declares `user.renmaed`; did you mean `user.renamed`? \
+                    (--force sends it all the same)";
+        assert_eq!(stderr.trim_end(), text);
+    }
+    let (stderr, code) = fleet.fail(&["send", "cache.clear"]);
+    assert_eq!(code, 5, "{stderr}");
+    assert!(!stderr.contains("did you mean"), "{stderr}");
+    // What is not valid is that error.
+    assert_eq!(fleet.fail(&["send", "no name"]).1, 1);
+    assert_eq!(fleet.fail(&["send", "tidings.gone"]).1, 1);
+    fleet.succeed(&["send", "user.renmaed", "--force"]);
+    fleet.succeed(&["send", "user.renamed", "7"]);
+    assert_eq!(received.recv().await, Some(json!(7)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_sent_where_a_member_handles_all_names() {
+    let fleet = Fleet::start().await;
+    let (handler, _received) = collecting("user.renamed");
+    let member = fleet.member_with("api-1", handler).await;
+    let _all = member
+        .subscribe_all(|_: tidings::Unknown| async {})
+        .unwrap();
+    fleet.succeed(&["send", "user.renmaed"]);
+}
+
+/// While `tidings` runs, the members of this thread do not.
+#[tokio::test]
+async fn a_name_is_sent_with_a_warning_if_not_all_members_answer() {
+    let fleet = Fleet::start().await;
+    let _stuck = fleet.member("job-1").await;
+    let _other = elsewhere(&fleet, "api-1");
+    let arguments = ["send", "tikc", "--timeout", "400ms"];
+    let output = fleet.tidings(&arguments);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let warning =
+        "warning: no member declares `tikc`; did you mean `tick`? (not all members have answered)";
+    assert!(stderr.contains(warning), "{stderr}");
+}
+
+/// Starts a member in a thread of its own, with a handler of `tick` and the role `api`.
+fn elsewhere(fleet: &Fleet, name: &str) -> std::sync::mpsc::Sender<()> {
+    // It notices soon that others have lost their lease.
+    let builder = fleet
+        .builder(name)
+        .role("api")
+        .lease(Duration::from_secs(1));
+    let builder = builder.on("tick", |_: Value| async {});
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let (start, started) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let bus = runtime.block_on(async {
+            let bus = builder.start().await.unwrap();
+            bus.members().await.unwrap();
+            bus
+        });
+        start.send(()).unwrap();
+        let _ = ended.recv();
+        drop(bus);
+    });
+    started.recv().unwrap();
+    end
+}
+
+/// While `tidings` runs, the members of this thread do not, and lose their lease.
+#[tokio::test]
+async fn a_send_to_several_members_goes_on_after_one_that_fails() {
+    let fleet = Fleet::start().await;
+    let _other = elsewhere(&fleet, "api-1");
+    let arguments = ["send", "tick", "--to", "role:api", "--timeout", "4s"];
+    let send = async |more: &[&str]| {
+        let lost = |bus: BusBuilder| bus.role("api").lease(Duration::from_secs(3));
+        let lost = fleet.member_with("api-0", lost).await;
+        let output = fleet.tidings(&[&arguments[..], more].concat());
+        lost.shutdown(Duration::from_secs(5)).await.unwrap();
+        (
+            text(&output.stdout),
+            text(&output.stderr),
+            output.status.code(),
+        )
+    };
+
+    let (stdout, stderr, code) = send(&[]).await;
+
+    assert_eq!(code, Some(3), "{stdout} {stderr}");
+    assert!(
+        stdout.starts_with("sent tick to api-1 (number "),
+        "{stdout}"
+    );
+    assert!(
+        stderr.contains("error: not sent to api-0: nobody has "),
+        "{stderr}"
+    );
+    let (stdout, stderr, code) = send(&["--ack"]).await;
+    assert_eq!(code, Some(3), "{stdout} {stderr}");
+    assert!(
+        stdout.contains("1 handled, 1 failed: api-0 (nobody has "),
+        "{stdout}"
+    );
+    let (stdout, stderr, code) = send(&["--json"]).await;
+    assert_eq!(code, Some(3), "{stdout} {stderr}");
+    let object: Value = serde_json::from_str(&stdout).unwrap();
+    let members = object["members"].as_array().unwrap();
+    assert_eq!(members[0]["name"], "api-1");
+    assert!(members[0]["sequence"].is_u64() && members[0]["error"].is_null());
+    assert_eq!(members[1]["name"], "api-0");
+    assert!(members[1]["error"].is_string());
 }

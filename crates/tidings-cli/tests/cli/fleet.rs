@@ -36,14 +36,18 @@ impl Fleet {
         self.member_with(name, |builder| builder).await
     }
 
+    pub(crate) fn builder(&self, name: &str) -> BusBuilder {
+        let builder = Bus::builder(&self.redis.url()).namespace(NAMESPACE);
+        builder.name(name).auto_register(false)
+    }
+
     /// Starts a member, and waits until others see it.
     pub(crate) async fn member_with(
         &self,
         name: &str,
         describe: impl FnOnce(BusBuilder) -> BusBuilder,
     ) -> Bus {
-        let builder = Bus::builder(&self.redis.url()).namespace(NAMESPACE);
-        let bus = describe(builder.name(name).auto_register(false));
+        let bus = describe(self.builder(name));
         let bus = bus.start().await.unwrap();
         let members = bus.members().await.unwrap();
         assert!(members.iter().any(|member| member.id == bus.id()));
@@ -103,6 +107,28 @@ impl Fleet {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
+}
+
+/// Starts a member that stays in the list and does not run any more.
+pub(crate) fn stuck(builder: BusBuilder) {
+    let (start, started) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let _bus = runtime.block_on(async {
+            let bus = builder.start().await.unwrap();
+            bus.members().await.unwrap();
+            bus
+        });
+        start.send(()).unwrap();
+        // Nothing polls its tasks.
+        loop {
+            std::thread::park();
+        }
+    });
+    started.recv().unwrap();
 }
 
 /// Parses one object per line.

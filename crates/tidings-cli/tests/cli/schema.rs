@@ -18,7 +18,7 @@ use tidings::{Bus, Journal};
 use self::validator::errors;
 use crate::fleet::Fleet;
 use crate::listen::{listen, publish_gap_and_unreadable};
-use crate::support::{STAYS, Sandbox};
+use crate::support::{Running, STAYS, Sandbox};
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../../docs/src/cli-schema.json"]
@@ -35,8 +35,10 @@ const WITHOUT_JSON: [&str; 2] = ["completions", "man"];
 /// Commands that are done at once, in this order.
 const COMMANDS: &[&[&str]] = &[
     &["members"],
+    &["members", "api-1"],
     &["servers"],
     &["send", "tick", "--header", "tenant=acme"],
+    &["send", "tick", "--to", "api-1"],
     &["send", "tick", "--ack"],
     &["send", "-"],
     &["request", "tick"],
@@ -120,6 +122,7 @@ async fn the_json_of_every_command_is_valid_against_the_schema_of_the_book() {
     let _web = fleet.sandbox.run_web(&[]);
     let mut lines = listened(&fleet).await;
     let mut member = Some(member(&fleet).await);
+    lines.push(("members", watched(&fleet)));
     for arguments in COMMANDS {
         // A durable name that is in use cannot be removed.
         if arguments.ends_with(&["billing", "--yes"])
@@ -176,6 +179,13 @@ async fn listened(fleet: &Fleet) -> Vec<(&'static str, Value)> {
     let lines = running.stdout.all();
     let parse = |line: &String| ("listen", serde_json::from_str(line).unwrap());
     lines.iter().map(parse).collect()
+}
+
+/// Returns a refresh of `members --watch`.
+fn watched(fleet: &Fleet) -> Value {
+    let arguments = ["members", "--watch", "--json"];
+    let running = Running::start(fleet.command().args(arguments));
+    serde_json::from_str(&running.stdout.wait_for("")).unwrap()
 }
 
 #[test]

@@ -18,7 +18,7 @@ mod directory;
 use self::directory::short_directory;
 
 /// The timeout of all waits.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Variables that have an effect on `tidings`.
 const FOREIGN_VARIABLES: [&str; 9] = [

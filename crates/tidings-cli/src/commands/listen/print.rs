@@ -1,7 +1,7 @@
 //! The lines of `tidings listen`.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
 use tidings::codec::{DecodeError, To};
@@ -11,7 +11,7 @@ use super::tally::Tally;
 use crate::commands::members::short;
 use crate::output::versioned;
 use crate::terminal::{Style, count, cut, escape, escaped_json, paint, paint_slot};
-use crate::time::time_of_day;
+use crate::time::{milliseconds_of, time_of_day};
 
 /// The maximum width of a payload in text. With `--json` it is whole.
 const WIDTH: usize = 2_000;
@@ -20,7 +20,7 @@ const WIDTH: usize = 2_000;
 const NAMES: usize = 20;
 
 pub(super) struct Printer {
-    is_json: bool,
+    pub(super) is_json: bool,
     /// The names at the start. The tap knows those of members that join later.
     names: HashMap<NodeId, String>,
 }
@@ -71,7 +71,7 @@ impl Printer {
 
     pub(super) fn gap(&self, gap: &Gap) -> anyhow::Result<String> {
         if self.is_json {
-            let at = milliseconds(SystemTime::now());
+            let at = milliseconds_of(SystemTime::now());
             return Ok(versioned(&json!({ "gap": gap, "at": at }))?);
         }
         let time = paint(Style::Dim, time_of_day(SystemTime::now()));
@@ -84,7 +84,7 @@ impl Printer {
     pub(super) fn unreadable(&self, frame: &Unreadable) -> anyhow::Result<String> {
         let (why, bytes) = (report(frame.failure()).to_string(), frame.bytes().len());
         if self.is_json {
-            let at = milliseconds(frame.received_at());
+            let at = milliseconds_of(frame.received_at());
             let frame = json!({ "sender": *frame.sender(), "bytes": bytes, "error": why });
             return Ok(versioned(&json!({ "unreadable": frame, "at": at }))?);
         }
@@ -100,7 +100,7 @@ impl Printer {
                 .iter()
                 .map(|(name, rate)| (name.clone(), (*rate).into()));
             let names: Map<String, Value> = names.collect();
-            let at = milliseconds(SystemTime::now());
+            let at = milliseconds_of(SystemTime::now());
             return Ok(versioned(&json!({ "rates": names, "at": at }))?);
         }
         let total: u64 = rates.iter().map(|(_, rate)| rate).sum();
@@ -159,7 +159,7 @@ fn json_of(event: &TappedEvent, name: Option<&str>, data: Result<Value, DecodeEr
     };
     let mut object = json!({
         "event": event.name(),
-        "at": milliseconds(event.sent_at().unwrap_or_else(|| event.received_at())),
+        "at": milliseconds_of(event.sent_at().unwrap_or_else(|| event.received_at())),
         "sender": *event.sender(),
         "sender_name": name,
         "sequence": event.sequence(),
@@ -185,11 +185,6 @@ fn sender(event: &TappedEvent, name: Option<&str>) -> String {
     let name = name.map_or_else(|| short(node), escape);
     let color = node.as_bytes().iter().map(|byte| usize::from(*byte)).sum();
     paint_slot(color, name)
-}
-
-fn milliseconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

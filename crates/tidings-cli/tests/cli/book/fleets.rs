@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tidings::{Bus, BusBuilder, HandlerError, Journal, NodeId};
 
 use super::session::Stage;
-use crate::fleet::{Fleet, NAMESPACE};
+use crate::fleet::{Fleet, NAMESPACE, stuck};
 
 /// The user's file of the page.
 const CONFIG: &str = r#"
@@ -75,7 +75,7 @@ async fn handle(_: Value) {}
 async fn sending() -> Stage {
     let fleet = Fleet::start().await;
     let renamed = "user.renamed";
-    let api = |bus: BusBuilder| bus.role("api");
+    let api = |bus: BusBuilder| bus.role("api").on("cache.clear", handle);
     let members = vec![
         fleet
             .member_with("api-1", |bus| api(bus).on(renamed, handle))
@@ -113,16 +113,9 @@ async fn rename_delete_and_lose(stage: &Stage) {
     let deleted = json!({ "id": 9 });
     let sent = stage.members[1].send_to_others("user.deleted", &deleted);
     sent.await.unwrap();
-    let node = NodeId::new(0xbe51_bc88_2f6d_4c0e_9a41_77d0_5be2_c613);
     for sequence in [1, 5] {
         let events = r#"[{"event":"user.renamed","data":{"id":7,"name":"Grace"}}]"#;
-        let frame = format!(r#"{{"v":1,"from":"{node}","seq":{sequence},"events":{events}}}"#);
-        let channel = format!("tidings:{{{NAMESPACE}}}");
-        stage
-            .fleet
-            .redis
-            .command(&["PUBLISH", &channel, &frame])
-            .await;
+        publish(&stage.fleet, sequence, events).await;
     }
 }
 
@@ -180,11 +173,44 @@ async fn shared() -> Stage {
     stage(fleet, vec![api])
 }
 
+/// The page shows this module as `shop`.
+async fn rename(user: u64) -> Result<(), HandlerError> {
+    if user == 0 {
+        return Err("no such user".into());
+    }
+    Ok(())
+}
+
+/// Two members that answer, one of which has a gap and a failure, and one that does not.
 async fn members() -> Stage {
     let fleet = Fleet::start().await;
-    let api = |name| fleet.member_with(name, |bus| bus.role("api").version("1.4.0"));
-    let members = vec![api("api-1").await, api("api-2").await];
-    stage(fleet, members)
+    let renamed = "user.renamed";
+    let api = |bus: BusBuilder| bus.role("api").version("1.4.0").on(renamed, rename);
+    let first = fleet.member_with("api-1", api).await;
+    // Numbers with four digits are not compared.
+    for user in 0..5_000 {
+        first.feed(renamed, &user).await.unwrap();
+    }
+    first.flush().await.unwrap();
+    for sequence in [1, 5] {
+        publish(&fleet, sequence, r#"[{"event":"user.renamed","data":7}]"#).await;
+    }
+    while first.inspection().handlers[0].handled < 5_001 || first.inspection().gaps.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let second = fleet.member_with("api-2", api).await;
+    let job = fleet.builder("job-1").role("job").version("1.3.9");
+    stuck(job.lease(Duration::from_mins(1)));
+    stage(fleet, vec![first, second])
+}
+
+/// Publishes a frame of a node that is no member.
+async fn publish(fleet: &Fleet, sequence: u64, events: &str) {
+    let node = NodeId::new(0xbe51_bc88_2f6d_4c0e_9a41_77d0_5be2_c613);
+    let frame = format!(r#"{{"v":1,"from":"{node}","seq":{sequence},"events":{events}}}"#);
+    let channel = format!("tidings:{{{NAMESPACE}}}");
+    let publish = ["PUBLISH", &channel, &frame];
+    fleet.redis.command(&publish).await;
 }
 
 async fn servers() -> Stage {

@@ -107,6 +107,7 @@ impl Stage {
         let sandbox = sandbox.canonicalize().unwrap();
         let line = line.replace(&*sandbox.to_string_lossy(), "");
         let line = line.replace(&self.fleet.redis.address().to_string(), ADDRESS);
+        let line = line.replace("cli::book::fleets::", "shop::");
         let host = rustix::system::uname();
         let (host, pid) = (
             host.nodename().to_string_lossy(),
