@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod begin;
 pub(crate) mod durable;
 pub(crate) mod follow;
+pub(crate) mod gathering;
 pub(crate) mod ledger;
 pub(crate) mod marks;
 pub(crate) mod options;

@@ -20,6 +20,7 @@ use crate::error::connect::ConnectError;
 use crate::error::failure::Failure;
 use crate::error::gap::{Gap, GapReason};
 use crate::event::position::{JournalPosition, Journaled};
+use crate::journal::gathering::Gathering;
 use crate::journal::ledger::Ledger;
 use crate::journal::page_size::PageSize;
 use crate::journal::position::finding::Finding;
@@ -57,6 +58,7 @@ pub(crate) struct Reader {
     pub(crate) followed: Followed,
     page_size: PageSize,
     poll_schedule: PollSchedule,
+    gathering: Gathering,
     heartbeat: Arc<Heartbeat>,
     state: Arc<JournalState>,
     /// The last entry when the bus started, or became the reader of its durable name.
@@ -95,6 +97,7 @@ impl Reader {
             followed,
             page_size: PageSize::new(),
             poll_schedule: PollSchedule::new(Instant::now()),
+            gathering: Gathering::new(Instant::now()),
             heartbeat,
             role: state
                 .durable
@@ -157,10 +160,10 @@ impl Reader {
     ) -> Result<Infallible, ConnectError> {
         let mut answered = Instant::now();
         loop {
-            if let Some(next_poll) = self.next_poll() {
+            if self.next_read().is_some() {
                 self.hand_on(entries).await;
                 entries = Vec::new();
-                self.pause(next_poll).await;
+                self.pause().await;
             }
             let last = entries.last().map(|entry| entry.id);
             let after = last.unwrap_or(self.followed.position());
@@ -205,24 +208,29 @@ impl Reader {
         }
     }
 
-    /// The time of the next read, if no part of the process waits for frames; `None` to read at once.
-    fn next_poll(&mut self) -> Option<Instant> {
-        if self.receiver.is_awaited() {
+    /// The time of the next read: later if no part of the process waits for frames, or if more of them
+    /// are about to come; `None` to read at once.
+    fn next_read(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        if !self.receiver.is_awaited() {
+            return self.poll_schedule.next(now);
+        }
+        if self.receiver.window.is_awaited() {
             return None;
         }
-        self.poll_schedule.next(Instant::now())
+        self.gathering.next(now)
     }
 
     /// Waits for the next read, or until frames are awaited.
-    async fn pause(&mut self, next_poll: Instant) {
+    async fn pause(&mut self) {
         let dispatcher = Arc::clone(&self.receiver.dispatcher);
         let changed_handlers = dispatcher.changed.notified();
         // After the wait began: a handler may have been added just before it.
-        if self.receiver.is_awaited() {
+        let Some(next_read) = self.next_read() else {
             return;
-        }
+        };
         tokio::select! {
-            () = sleep_until(next_poll.into()) => {}
+            () = sleep_until(next_read.into()) => {}
             () = changed_handlers => {}
             () = self.receiver.window.is_wanted.notified() => {}
         }
@@ -286,8 +294,13 @@ impl Reader {
             Ok(page) => {
                 self.refused = None;
                 let bytes = page.entries.iter().map(Entry::len).sum();
-                self.page_size.was_read(page.entries.len(), bytes);
-                self.poll_schedule.received(bytes, Instant::now());
+                let (count, now) = (page.entries.len(), Instant::now());
+                if count > 0 {
+                    let is_full = count >= self.page_size.entries();
+                    self.gathering.was_read(count, bytes, is_full, now);
+                }
+                self.page_size.was_read(count, bytes);
+                self.poll_schedule.received(bytes, now);
                 if page.entries.is_empty() {
                     self.has_caught_up();
                 }
