@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, BusBuilder, Journal, SendError, SendFailure};
+use tidings::{Bus, BusBuilder, Journal, JournalPosition, SendError, SendFailure};
 use tidings_testkit::{Collected, Node, Redis, Sentinels, wait_for};
 
 use super::{has_received, journaled, send};
@@ -26,13 +26,24 @@ async fn sender(redis: &Redis, replicas: u32, timeout: Duration) -> Node {
 }
 
 /// Sends a tick that fewer replicas have than wanted: how many they are, and how many it waits for.
-async fn not_replicated(sender: &Node, tick: u64) -> (u32, u32) {
+/// The error names the position of the tick.
+async fn not_replicated(redis: &Redis, sender: &Node, tick: u64) -> (u32, u32) {
     let error = sender.send_to_all("tick", &tick).await.unwrap_err();
     match error {
         SendError::Unknown {
-            why: SendFailure::NotReplicated { replicas, wanted },
+            why:
+                SendFailure::NotReplicated {
+                    position,
+                    replicas,
+                    wanted,
+                },
             ..
-        } => (replicas, wanted),
+        } => {
+            assert!(position.parse::<JournalPosition>().is_ok(), "{position}");
+            let entry = redis.cli(&["XRANGE", KEY, &position, &position]).await;
+            assert!(entry.contains("tick"), "{entry}");
+            (replicas, wanted)
+        }
         error => panic!("{error:?}"),
     }
 }
@@ -63,7 +74,7 @@ async fn an_event_that_too_few_replicas_confirm_is_unknown_and_received() {
     replica.freeze();
 
     for tick in 1..=3 {
-        assert_eq!(not_replicated(&sender, tick).await, (0, 1));
+        assert_eq!(not_replicated(&master, &sender, tick).await, (0, 1));
     }
 
     has_received(&ticks, 3).await;
@@ -78,7 +89,7 @@ async fn more_replicas_than_there_are_confirm_no_event() {
     let has = async || replica.cli(&["XLEN", KEY]).await;
     let before = has().await;
 
-    let (replicas, wanted) = not_replicated(&sender, 1).await;
+    let (replicas, wanted) = not_replicated(&master, &sender, 1).await;
 
     assert!(replicas < 2, "{replicas}");
     assert_eq!(wanted, 2);
@@ -91,7 +102,7 @@ async fn the_wait_for_replicas_ends_before_the_connection_counts_as_dead() {
     let builder = Bus::builder(&master.url()).heartbeat_interval(Duration::from_secs(6));
     let sender = Node::start(confirmed(builder, 1, Duration::MAX)).await;
 
-    assert_eq!(not_replicated(&sender, 1).await, (0, 1));
+    assert_eq!(not_replicated(&master, &sender, 1).await, (0, 1));
 
     assert_eq!(sender.health().reconnects, 0);
 }

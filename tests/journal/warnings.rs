@@ -1,4 +1,4 @@
-//! Warnings at the start about settings of the server.
+//! Warnings about settings of the server.
 
 use tidings::acl::Permissions;
 use tidings::{Bus, Journal};
@@ -66,4 +66,23 @@ async fn a_user_who_may_not_read_the_settings_starts_without_a_warning() {
     let warns = |line: &&std::sync::Arc<String>| line.contains(&id) && line.contains(" WARN ");
     assert_eq!(all.iter().find(warns), None);
     drop(redis);
+}
+
+#[tokio::test]
+async fn settings_are_read_again_after_a_reconnect_and_only_new_warnings_are_logged() {
+    let log = log();
+    let (redis, url) = endangered(permissions().see_settings()).await;
+    let node = start(&url).await;
+    let id = node.id().to_string();
+    let warns = |line: &String, cure: &str| line.contains(&id) && line.contains(cure);
+    let (eviction, memory) = ("volatile-lru", "CONFIG SET maxmemory 134217728");
+    log.wait_for(|line| warns(line, eviction)).await;
+
+    let settings = ["CONFIG", "SET", "maxmemory-policy", "allkeys-lfu"];
+    redis.cli(&settings).await;
+    redis.cli(&["CLIENT", "KILL", "USER", "shop"]).await;
+
+    log.wait_for(|line| warns(line, "volatile-lfu")).await;
+    let all = log.all();
+    assert_eq!(all.iter().filter(|line| warns(line, memory)).count(), 1);
 }

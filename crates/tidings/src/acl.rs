@@ -259,8 +259,9 @@ impl Permissions {
     }
 
     /// Also allows a bus with a journal to read the memory limit, the eviction policy and the
-    /// persistence of the server, and to log a warning at its start if they endanger the journal.
-    /// Without this, it only warns of a `max_bytes` that is too large for a Redis Cluster. It reveals the state of the whole server.
+    /// persistence of the server, and to log a warning if they endanger the journal. Without
+    /// this, it only warns of a `max_bytes` that is too large for a Redis Cluster. It reveals the state
+    /// of the whole server.
     ///
     /// ```
     /// # use tidings::acl::Permissions;

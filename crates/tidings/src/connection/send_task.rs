@@ -377,11 +377,12 @@ impl SendTask {
                 self.give_up_overtaken(progress);
                 let mut flight = progress.take_oldest().expect("it was just polled");
                 (progress.accepted, flight.is_uncertain) = (position, true);
-                self.give_up(
-                    flight,
-                    SendFailure::NotReplicated { replicas, wanted },
-                    progress,
-                );
+                let why = SendFailure::NotReplicated {
+                    position: position.to_string(),
+                    replicas,
+                    wanted,
+                };
+                self.give_up(flight, why, progress);
                 Ok(())
             }
             Err(PublishError::Lost) => Err(ConnectError::Lost),

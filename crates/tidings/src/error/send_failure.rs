@@ -74,6 +74,9 @@ pub enum SendFailure {
     /// The event is in the journal, and fewer replicas confirmed it than
     /// [`Journal::confirm`](crate::Journal::confirm) wants: a failover may take it away.
     NotReplicated {
+        /// The position of the event in the journal, which can be parsed as a
+        /// [`JournalPosition`](crate::JournalPosition).
+        position: String,
         /// The number of replicas that confirmed it in time.
         replicas: u32,
         /// The number that is wanted.
@@ -110,9 +113,14 @@ impl fmt::Display for SendFailure {
             }
             Self::Lost => f.write_str("the connection was lost before redis answered"),
             Self::Refused(words) => write!(f, "redis rejected it: {}", Escaped(words)),
-            Self::NotReplicated { replicas, wanted } => write!(
+            Self::NotReplicated {
+                position,
+                replicas,
+                wanted,
+            } => write!(
                 f,
-                "it is in the journal, and {replicas} of {wanted} replicas confirmed it in time"
+                "it is in the journal at {position}, and {replicas} of {wanted} replicas confirmed it \
+                 in time"
             ),
             Self::NoServer(why) => write!(
                 f,

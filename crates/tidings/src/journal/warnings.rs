@@ -1,4 +1,4 @@
-//! The warnings at the start: settings of the server that endanger the journal.
+//! The warnings about settings of the server that endanger the journal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use crate::journal::options::Journal;
 use crate::journal::state::JournalState;
+use crate::keyspace::journal::JournalStore;
 use crate::keyspace::journal::settings::ServerSettings;
 use crate::namespace::Namespace;
 use crate::observe::health::TopologyKind;
@@ -20,8 +21,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The default of `proto-max-bulk-len`: a larger key cannot be moved with its slot.
 const MOVABLE: u64 = 512 << 20;
 
-/// The task that looks at the settings of the server once, and logs those that endanger the journal.
-/// It only checks the options of the journal itself if the user may not read them.
+/// The task that looks at the settings of each server that the bus connects to, and logs those that
+/// endanger the journal. It only checks the options of the journal itself if the user may not read
+/// them.
 #[derive(Debug)]
 pub(crate) struct SettingsCheck {
     pub(crate) node: NodeId,
@@ -33,7 +35,7 @@ pub(crate) struct SettingsCheck {
 }
 
 impl SettingsCheck {
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(self) {
         let mut stage = self.stage.clone();
         tokio::select! {
             () = self.warn() => {}
@@ -41,10 +43,23 @@ impl SettingsCheck {
         }
     }
 
-    async fn warn(&mut self) {
-        let Some(store) = self.state.store.borrow().clone() else {
-            return;
-        };
+    async fn warn(&self) {
+        let mut stores = self.state.store.subscribe();
+        let mut logged = Vec::new();
+        loop {
+            let store = stores.borrow_and_update().clone();
+            if let Some(store) = store {
+                logged = self.check(store, &logged).await;
+            }
+            if stores.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Logs what endangers the journal on a server and was not logged for the one before. Returns all
+    /// of it.
+    async fn check(&self, store: Arc<dyn JournalStore>, logged: &[String]) -> Vec<String> {
         let settings = match timeout(TIMEOUT, store.settings()).await {
             Ok(Ok(settings)) => settings,
             unknown => {
@@ -52,7 +67,8 @@ impl SettingsCheck {
                 ServerSettings::default()
             }
         };
-        for danger in dangers(&settings, &self.state.options, self.topology) {
+        let dangers = dangers(&settings, &self.state.options, self.topology);
+        for danger in dangers.iter().filter(|danger| !logged.contains(danger)) {
             tracing::warn!(
                 node = %self.node,
                 namespace = self.namespace.name(),
@@ -60,6 +76,7 @@ impl SettingsCheck {
                 "{danger}"
             );
         }
+        dangers
     }
 }
 
