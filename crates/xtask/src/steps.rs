@@ -1,7 +1,8 @@
-//! Runs steps one after the other, and prints a summary that names each failed one.
+//! Runs steps one after the other, or two at a time, and prints a summary that names each failed one.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, stdout};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -17,6 +18,7 @@ pub(crate) struct Step {
 #[derive(Debug, Clone)]
 enum Work {
     Run(Tool),
+    RunAside(Tool),
     Look(fn() -> Result<()>),
     Skip { advice: &'static str },
 }
@@ -31,6 +33,13 @@ enum Outcome {
 impl Step {
     pub(crate) fn new(name: &'static str, tool: Tool) -> Self {
         let work = Work::Run(tool);
+        Self { name, work }
+    }
+
+    /// Creates a step that runs while the next one does, at a low priority. Its output is printed when
+    /// it has ended.
+    pub(crate) fn aside(name: &'static str, tool: Tool) -> Self {
+        let work = Work::RunAside(tool);
         Self { name, work }
     }
 
@@ -56,6 +65,15 @@ impl Step {
             Work::Run(tool) => {
                 println!("{}", bold(&format!("{}: {tool}", self.name)));
                 run_tool(tool)
+            }
+            Work::RunAside(tool) => {
+                let result = tool.run_aside();
+                println!("{}", bold(&format!("{}: {tool}", self.name)));
+                result.and_then(|(status, printed)| {
+                    print!("{printed}");
+                    ensure!(status.success(), "`{tool}` ended with {status}");
+                    Ok(())
+                })
             }
             Work::Look(look) => {
                 println!("{}", bold(self.name));
@@ -85,7 +103,22 @@ fn run_tool(tool: &Tool) -> Result<()> {
 
 /// Runs all steps in order, also those after a failed one, so that one run reports everything.
 pub(crate) fn run_all(steps: &[Step]) -> Result<()> {
-    let outcomes: Vec<_> = steps.iter().map(|step| (step.name, step.run())).collect();
+    let outcomes = thread::scope(|scope| {
+        let mut outcomes = Vec::new();
+        let mut aside = None;
+        for step in steps {
+            if let Work::RunAside(_) = step.work {
+                aside = Some((step.name, scope.spawn(|| step.run())));
+                continue;
+            }
+            outcomes.push((step.name, step.run()));
+            if let Some((name, step)) = aside.take() {
+                let panicked = Outcome::Failed(Duration::ZERO);
+                outcomes.push((name, step.join().unwrap_or(panicked)));
+            }
+        }
+        outcomes
+    });
 
     print!("{}", summary(&outcomes));
     let failed = outcomes.iter().filter_map(|(name, outcome)| match outcome {
@@ -164,5 +197,19 @@ dependencies                   skipped   to have it: install it
         let error = result.unwrap_err().to_string();
         assert_eq!(error, "failed: failing, unknown; see above");
         assert!(trace.exists());
+    }
+
+    #[test]
+    fn a_step_aside_runs_while_the_next_one_does_and_is_named_if_it_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let trace = folder.path().join("the-step-aside-ran");
+        let script = format!("touch {}; exit 1", trace.display());
+        let aside = Step::aside("aside", tool("sh").args(["-c", &script]));
+        let waits = format!("until [ -e {} ]; do sleep 0.01; done", trace.display());
+        let next = Step::new("next", tool("sh").args(["-c", &waits]));
+
+        let result = run_all(&[aside, next]);
+
+        assert_eq!(result.unwrap_err().to_string(), "failed: aside; see above");
     }
 }

@@ -61,8 +61,8 @@ fn tests() -> Vec<Step> {
         let advice = "to run it: cargo install cargo-nextest --locked";
         return vec![Step::new("tests", all), Step::skipped(SECRETS, advice)];
     }
-    // nextest runs no documentation examples. They go first, so that the output ends with the
-    // count of the other tests.
+    // nextest runs no documentation examples. The compiler turns to them while the tests wait for
+    // servers and timers.
     let examples = cargo("test").args(ORDINARY);
     let examples = examples.args(["--locked", "--no-fail-fast", "--doc"]);
     let examples = examples.env("RUST_TEST_THREADS", TEST_THREADS);
@@ -71,7 +71,7 @@ fn tests() -> Vec<Step> {
         .args(COMPILING)
         .args(["--locked", "--test-threads", TEST_THREADS]);
     vec![
-        Step::new("examples in the documentation", examples),
+        Step::aside("examples in the documentation", examples),
         Step::new("tests", tests.env(CASES, FEW)),
         Step::look(SECRETS, secrets::look),
     ]

@@ -104,11 +104,23 @@ impl Tool {
 
     /// Runs it, and returns what it printed, also if it fails.
     pub(crate) fn printed(&self) -> Result<String> {
-        let output = self.command().output();
+        Ok(self.captured(self.command())?.1)
+    }
+
+    /// Runs it at a low priority, and returns its status and what it printed.
+    pub(crate) fn run_aside(&self) -> Result<(ExitStatus, String)> {
+        let mut aside = Command::new("nice");
+        aside.args(["-n", "10"]).arg(&self.program);
+        self.captured(self.set_up(aside))
+    }
+
+    fn captured(&self, mut command: Command) -> Result<(ExitStatus, String)> {
+        let output = command.stdin(Stdio::null()).output();
         let output = output.with_context(|| format!("cannot run `{self}`"))?;
-        Ok([output.stdout, output.stderr]
+        let printed = [output.stdout, output.stderr]
             .map(|text| String::from_utf8_lossy(&text).into_owned())
-            .concat())
+            .concat();
+        Ok((output.status, printed))
     }
 
     fn is_there(&self) -> bool {
@@ -122,7 +134,10 @@ impl Tool {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        self.set_up(Command::new(&self.program))
+    }
+
+    fn set_up(&self, mut command: Command) -> Command {
         command
             .args(&self.arguments)
             .envs(self.variables.iter().copied())
