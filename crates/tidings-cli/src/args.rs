@@ -20,7 +20,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 pub(crate) use self::completions::Completions;
 pub(crate) use self::context::{Context, ContextAction};
 pub(crate) use self::events::{Listen, PayloadArgs, Request, Send, To};
-pub(crate) use self::fleet::{Acl, Members, Servers};
+pub(crate) use self::fleet::{Acl, Doctor, Members, Servers};
 pub(crate) use self::global::Global;
 pub(crate) use self::journal::{Journal, JournalAction};
 pub(crate) use self::man::Man;
@@ -48,6 +48,7 @@ pub(crate) enum Command {
     Counter(Counter),
     Members(Members),
     Servers(Servers),
+    Doctor(Doctor),
     Acl(Acl),
     Run(Box<Run>),
     Ps(Ps),
@@ -64,7 +65,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Events", &["send", "listen", "request"]),
     ("Journal", &["journal"]),
     ("State", &["state", "map", "counter"]),
-    ("Fleet", &["members", "servers", "acl"]),
+    ("Fleet", &["members", "servers", "doctor", "acl"]),
     ("Workers", &["run", "ps", "reload", "scale", "stop"]),
     ("Itself", &["context", "completions", "man"]),
 ];
@@ -74,7 +75,8 @@ Exit codes:
   0  done
   1  it failed, and nothing happened
   2  the arguments or the settings are not valid
-  3  done in part: a member or a worker failed, did not respond or had to be killed
+  3  done in part: a member or a worker failed, did not respond or had to be killed;
+     `doctor` found an error
   4  unknown: it may have been sent, counted or changed
   5  no member, value or key has this name, id or role, or no member handles the event";
 

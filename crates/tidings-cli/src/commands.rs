@@ -4,6 +4,7 @@ pub(crate) mod acl;
 pub(crate) mod completions;
 pub(crate) mod context;
 pub(crate) mod counter;
+pub(crate) mod doctor;
 pub(crate) mod edit;
 pub(crate) mod feed;
 pub(crate) mod journal;
@@ -38,6 +39,7 @@ pub(crate) async fn run_command(app: &App, command: Command) -> anyhow::Result<E
         Command::Counter(counter) => counter::counter(app, &counter.action).await,
         Command::Members(members) => members::members(app, &members).await,
         Command::Servers(_) => servers::servers(app).await,
+        Command::Doctor(_) => doctor::doctor(app).await,
         Command::Acl(acl) => acl::acl(app, &acl),
         Command::Run(run) => run::run(app, &run).await,
         Command::Ps(ps) => ps::ps(app, &ps).await,

@@ -353,8 +353,14 @@ impl Permissions {
         self.keys.as_ref().map(|keys| format!("~{keys}"))
     }
 
+    /// The allowed commands, in the form of rules without the plus.
+    #[cfg(feature = "admin")]
+    pub(crate) fn commands(&self) -> &[&'static str] {
+        &self.commands
+    }
+
     /// The rules that a denial of Redis asks for: all rules if it does not name one.
-    fn missing(&self, denial: &str) -> Vec<String> {
+    pub(crate) fn missing(&self, denial: &str) -> Vec<String> {
         if let Some(command) = denied_command(denial) {
             return vec![format!("+{command}")];
         }

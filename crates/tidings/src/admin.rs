@@ -16,10 +16,14 @@
 //! ```
 
 mod answers;
+mod cluster_nodes;
+mod databases;
+mod examine;
 mod fields;
 mod info;
 mod key_count;
 mod look;
+mod permissions;
 mod server;
 mod settings;
 
@@ -35,8 +39,10 @@ use crate::observe::health::TopologyKind;
 use crate::transport::servers::Servers;
 
 pub use crate::admin::answers::Denied;
+pub use crate::admin::cluster_nodes::ClusterNode;
 pub use crate::admin::fields::Fields;
 pub use crate::admin::key_count::KeyCount;
+pub use crate::admin::permissions::{MissingPermissions, Part};
 pub use crate::admin::server::{Replication, SentinelState, Server, ServerRole, ServerState};
 pub use crate::admin::settings::{AclUser, Settings};
 

@@ -36,6 +36,20 @@ Examples:
 #[command(after_help = SERVERS)]
 pub(crate) struct Servers {}
 
+const DOCTOR: &str = "\
+Looks at the servers, their settings, the namespace and its members, and changes nothing. Each error and
+warning is printed with the command that ends it. With -v, the checks that passed are printed, too.
+
+Examples:
+  tidings doctor
+  tidings doctor -v -c production
+  tidings doctor --json --url redis://10.0.0.7";
+
+/// Check the servers, the namespace and its members, and say how to cure what is wrong.
+#[derive(Debug, Parser)]
+#[command(after_help = DOCTOR)]
+pub(crate) struct Doctor {}
+
 const ACL: &str = "\
 Without options, the user may send and receive events. The command does not connect to Redis; an
 administrator runs what it prints.

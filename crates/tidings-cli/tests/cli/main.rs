@@ -3,6 +3,7 @@
 
 mod book;
 mod commands;
+mod doctor;
 mod events;
 mod every;
 mod exit;

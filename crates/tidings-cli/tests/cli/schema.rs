@@ -56,6 +56,7 @@ const COMMANDS: &[&[&str]] = &[
     &["journal", "positions"],
     &["journal", "trim", "--older-than", "1h", "--yes"],
     &["journal", "remove", "billing", "--yes"],
+    &["doctor"],
     &["acl", "--user", "shop"],
     &["context", "show"],
     &["context", "list"],

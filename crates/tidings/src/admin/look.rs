@@ -7,6 +7,7 @@ use redis::RedisResult;
 use tokio::time::{Instant, timeout};
 
 use crate::admin::answers::{Asking, command};
+use crate::admin::examine::examine;
 use crate::admin::fields::Fields;
 use crate::admin::info;
 use crate::admin::key_count::{self, KeyCount};
@@ -61,6 +62,8 @@ impl Scope<'_> {
                 asking: &asking,
             };
             let state = look.ask(hello).await;
+            let within = (self.servers, self.namespace);
+            let state = examine(within, located, &asking, state).await;
             let denied = asking.end()?;
             Ok(ServerState { denied, ..state })
         });

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::admin::answers::Denied;
+use crate::admin::cluster_nodes::ClusterNode;
 use crate::admin::fields::Fields;
 use crate::admin::key_count::KeyCount;
 use crate::admin::settings::Settings;
@@ -55,6 +56,8 @@ pub struct ServerState {
     pub info: Fields,
     /// The answer of a node to `CLUSTER INFO`.
     pub cluster: Fields,
+    /// The nodes of the cluster, as this one sees them, if the settings were asked for.
+    pub nodes: Vec<ClusterNode>,
     /// What a sentinel knows about the master.
     pub sentinel: Option<SentinelState>,
     /// Its settings, if they were asked for.

@@ -7,6 +7,7 @@ use redis::{FromRedisValue, Value};
 
 use crate::admin::answers::Asking;
 use crate::admin::fields::Fields;
+use crate::admin::permissions::MissingPermissions;
 
 /// The settings that are asked for. None of them is a secret.
 const NAMES: &[&str] = &[
@@ -66,6 +67,12 @@ pub struct Settings {
     pub own_user: Option<AclUser>,
     /// The permissions of the user `default`.
     pub default_user: Option<AclUser>,
+    /// The permissions that the user of the connection lacks for a part of the library.
+    pub missing: Vec<MissingPermissions>,
+    /// True if the namespace has a journal there. A node of a cluster only knows of its own keys.
+    pub has_journal: Option<bool>,
+    /// The other databases of the server that have members or a journal of the namespace.
+    pub other_databases: Vec<u64>,
 }
 
 /// The permissions of a user, as `ACL GETUSER` reports them. Passwords and their hashes are left out.
@@ -101,6 +108,7 @@ pub(super) async fn settings(asking: &Asking<'_>) -> Settings {
         user,
         own_user,
         default_user,
+        ..Settings::default()
     }
 }
 

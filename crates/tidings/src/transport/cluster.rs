@@ -6,6 +6,8 @@
 
 mod finder;
 mod journal;
+#[cfg(feature = "admin")]
+pub(super) mod node_line;
 mod nodes;
 mod redirect;
 mod send_half;

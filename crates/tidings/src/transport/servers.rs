@@ -9,6 +9,7 @@ use crate::error::connect::{ConnectError, UrlError};
 use crate::namespace::Namespace;
 use crate::observe::health::TopologyKind;
 use crate::transport::address::Address;
+pub(crate) use crate::transport::cluster::node_line::NodeLine;
 use crate::transport::cluster::servers::ClusterServers;
 use crate::transport::credentials::CredentialSource;
 use crate::transport::sentinel::servers::SentinelServers;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidings::{Bus, BusBuilder, HandlerError, Journal, NodeId};
+use tidings_testkit::RedisBuilder;
 
 use super::session::Stage;
 use crate::fleet::{Fleet, NAMESPACE, stuck};
@@ -34,6 +35,7 @@ pub(super) async fn fleet_of(heading: &str) -> Option<Stage> {
         "Shared state" => shared().await,
         "Members" => members().await,
         "Servers" => servers().await,
+        "Doctor" => doctor().await,
         _ => return None,
     })
 }
@@ -60,6 +62,13 @@ async fn contexts() -> Stage {
         has_address: false,
         ..stage(fleet, vec![])
     }
+}
+
+async fn doctor() -> Stage {
+    let limits = |redis: RedisBuilder| redis.config("client-output-buffer-limit", "pubsub 1mb 0 0");
+    let fleet = Fleet::start_with(limits).await;
+    let members = vec![fleet.member("api-1").await];
+    stage(fleet, members)
 }
 
 async fn hang(_: Value) {

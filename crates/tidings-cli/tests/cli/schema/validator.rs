@@ -54,6 +54,7 @@ fn validate(root: &Value, schema: &Value, value: &Value, at: &str, errors: &mut 
                 wanted => is_of(wanted, value),
             },
             "const" => value == wanted,
+            "enum" => wanted.as_array().unwrap().contains(value),
             "minimum" => !value.is_number() || value.as_f64() >= wanted.as_f64(),
             "minLength" => !value.is_string() || length(value) >= wanted.as_u64(),
             "maxLength" => !value.is_string() || length(value) <= wanted.as_u64(),

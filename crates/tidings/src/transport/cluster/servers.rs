@@ -8,7 +8,8 @@ use crate::namespace::Namespace;
 use crate::namespace::channel::PubSub;
 use crate::transport::address::{Place, address_of};
 use crate::transport::cluster::finder::{Finder, cluster};
-use crate::transport::cluster::nodes::{Nodes, SLOTS};
+use crate::transport::cluster::node_line::NodeLine;
+use crate::transport::cluster::nodes::Nodes;
 use crate::transport::cluster::slot_of;
 use crate::transport::server::redis_connection::Access;
 use crate::transport::server::tcp::Readiness;
@@ -94,29 +95,21 @@ fn located(list: &str, asked: &Place, nodes: &Nodes) -> Vec<Located> {
 
 /// Parses a line of `CLUSTER NODES`: the address, the node and the id of its master.
 fn parsed(line: &str, asked: &Place) -> Option<(Place, ClusterNode, Option<String>)> {
-    let mut fields = line.split(' ');
-    let (id, address, flags) = (fields.next()?, fields.next()?, fields.next()?);
-    let master = fields.next().filter(|master| *master != "-");
-    if flags
-        .split(',')
-        .any(|flag| matches!(flag, "noaddr" | "handshake"))
-    {
+    let line = NodeLine::parse(line)?;
+    if line.has_flag("noaddr") || line.has_flag("handshake") {
         return None;
     }
-    // `ip:port@bus-port,hostname`
-    let (host, port) = address.split('@').next()?.rsplit_once(':')?;
-    let host = if host.is_empty() { &asked.0 } else { host };
-    let place = (host.to_owned(), port.parse().ok()?);
-    let slots = fields.skip(4).filter_map(slots).collect();
-    let id = id.to_owned();
-    Some((place, ClusterNode { id, slots }, master.map(str::to_owned)))
-}
-
-/// Parses `5` or `5-9`. A slot that moves, `[5->-id]`, is among the others, too.
-fn slots(text: &str) -> Option<(u16, u16)> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last && last < SLOTS).then_some((first, last))
+    let host = if line.host.is_empty() {
+        &asked.0
+    } else {
+        line.host
+    };
+    let place = (host.to_owned(), line.port);
+    let node = ClusterNode {
+        id: line.id.to_owned(),
+        slots: line.slots,
+    };
+    Some((place, node, line.master.map(str::to_owned)))
 }
 
 #[cfg(test)]

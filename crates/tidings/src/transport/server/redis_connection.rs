@@ -97,6 +97,12 @@ impl Access {
         }
     }
 
+    /// The number of the database in the address.
+    #[cfg(feature = "admin")]
+    pub(crate) fn database(&self) -> u64 {
+        self.settings.db().try_into().unwrap_or_default()
+    }
+
     /// The user and the password come from this source, if there is one.
     pub(crate) fn with_credentials(mut self, credentials: Option<CredentialSource>) -> Self {
         if credentials.is_some() {

@@ -1,0 +1,175 @@
+//! Checks of the connection from this machine.
+
+use std::time::Duration;
+
+use crate::commands::doctor::command::quoted;
+use crate::commands::doctor::facts::{Facts, MissingRules, Part, Role, Server};
+use crate::commands::doctor::finding::{Finding, each, joined};
+use tidings::TopologyKind;
+
+/// A round trip within one data center is shorter.
+const SLOW: Duration = Duration::from_millis(50);
+
+/// The largest difference of two clocks that are synchronized, in milliseconds.
+const APART: u64 = 1_000;
+
+pub(crate) fn reach(facts: &Facts) -> Vec<Finding> {
+    let silent = facts.servers.iter().filter_map(|server| {
+        let error = server.state.as_ref().err()?;
+        let text = format!("the server cannot be used from here: {error}");
+        let finding = Finding::error(text).at(server);
+        Some(match facts.topology {
+            TopologyKind::Standalone => finding.cure(server.cli(&["PING"])),
+            _ => finding.cure(format!(
+                "{}    # if it is not down, it announces a wrong address: see {}",
+                server.cli(&["PING"]),
+                if facts.topology == TopologyKind::Cluster {
+                    "cluster-announce-ip"
+                } else {
+                    "replica-announce-ip"
+                },
+            )),
+        })
+    });
+    let silent = joined(silent.collect());
+    if !silent.is_empty() {
+        return silent;
+    }
+    match facts.servers.len() {
+        0 => vec![Finding::skipped("no server is known")],
+        1 => vec![Finding::ok(format!("{} answers", facts.servers[0].address))],
+        all => vec![Finding::ok(format!("{all} of {all} servers answer"))],
+    }
+}
+
+pub(crate) fn latency(facts: &Facts) -> Vec<Finding> {
+    let slow = each(facts, |server, state| {
+        if state.round_trip < SLOW {
+            return Ok(None);
+        }
+        let text = format!("an answer takes {:.0?}", state.round_trip);
+        Ok(Some(
+            Finding::warning(text).cure(server.cli(&["--latency"])),
+        ))
+    });
+    let longest = facts.answering().map(|(_, state)| state.round_trip).max();
+    match longest {
+        Some(longest) if slow.is_empty() => {
+            vec![Finding::ok(format!("answers within {longest:.1?}"))]
+        }
+        _ => slow,
+    }
+}
+
+pub(crate) fn role(facts: &Facts) -> Vec<Finding> {
+    if facts.topology != TopologyKind::Standalone {
+        return Vec::new();
+    }
+    each(facts, |_, state| {
+        Ok(Some(match state.role {
+            Role::Master => Finding::ok("the server is the master"),
+            Role::Replica => {
+                let host = state.info("master_host").unwrap_or("HOST");
+                let port = state.info("master_port").unwrap_or("PORT");
+                let text = "the address names a replica: what it receives, its master does not";
+                let address = format!("redis://{host}:{port}");
+                Finding::error(text).cure(format!("tidings doctor --url {}", quoted(&address)))
+            }
+            _ => Finding::skipped("the server does not say its role"),
+        }))
+    })
+}
+
+pub(crate) fn clock(facts: &Facts) -> Vec<Finding> {
+    each(facts, |_, state| {
+        let offset = state.known(state.clock_offset, "TIME")?;
+        if offset.unsigned_abs() <= APART {
+            return Ok(Some(Finding::ok(
+                "the clocks of Redis and this machine agree",
+            )));
+        }
+        let apart = Duration::from_millis(offset.unsigned_abs());
+        let way = if offset > 0 { "ahead of" } else { "behind" };
+        let text = format!("the clock of Redis is {apart:.1?} {way} the clock of this machine");
+        Ok(Some(
+            Finding::warning(text).cure("chronyc tracking    # on both machines"),
+        ))
+    })
+}
+
+pub(crate) fn bus(facts: &Facts) -> Vec<Finding> {
+    match &facts.bus {
+        Ok(_) => vec![Finding::ok("a bus starts, and may receive")],
+        Err(refusal) => {
+            let text = format!("a bus cannot start: {}", refusal.text);
+            vec![with_cure(Finding::error(text), &refusal.text)]
+        }
+    }
+}
+
+pub(crate) fn echo(facts: &Facts) -> Vec<Finding> {
+    let Ok(connected) = &facts.bus else {
+        return Vec::new();
+    };
+    match &connected.echo {
+        Ok(time) => vec![Finding::ok(format!(
+            "receives its own event within {time:.1?}"
+        ))],
+        Err(why) => {
+            let text = format!("an event of this bus does not come back: {why}");
+            vec![with_cure(Finding::error(text), why)]
+        }
+    }
+}
+
+/// Errors of Redis that have a cure name it: `… ACL SETUSER shop +publish`.
+fn with_cure(finding: Finding, error: &str) -> Finding {
+    let Some(start) = error.find("ACL SETUSER") else {
+        return finding;
+    };
+    let command = error[start..].trim_end_matches(')');
+    finding.cure(format!("redis-cli {command}"))
+}
+
+pub(crate) fn databases(facts: &Facts) -> Vec<Finding> {
+    each(facts, |_, state| {
+        if state.databases.is_empty() {
+            return Ok(Some(Finding::ok("the namespace is in one database")));
+        }
+        let numbers: Vec<_> = state.databases.iter().map(u64::to_string).collect();
+        let text = format!(
+            "the namespace {} is also in database {}: its processes there receive none of the events here",
+            facts.namespace,
+            numbers.join(", ")
+        );
+        let cure = "give all processes the same database number in their address";
+        Ok(Some(Finding::warning(text).cure(cure)))
+    })
+}
+
+pub(crate) fn permissions(facts: &Facts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (server, state) in facts.answering() {
+        for missing in &state.missing {
+            findings.push(lacking(facts, server, missing).at(server));
+        }
+    }
+    if findings.is_empty() && facts.answering().next().is_some() {
+        return vec![Finding::ok("the user has the permissions of all parts")];
+    }
+    joined(findings)
+}
+
+/// A user may be meant not to use a part.
+fn lacking(facts: &Facts, server: &Server, missing: &MissingRules) -> Finding {
+    let (user, part) = (missing.user.as_str(), missing.part);
+    let is_used = part.is_always_used() || (part == Part::Journal && facts.has_journal());
+    if !missing.is_partial && !is_used {
+        return Finding::ok(format!("the user {user} may not use {part}"));
+    }
+    let rules = missing.rules.join(" ");
+    let text = format!("the user {user} may not use all of {part}: {rules} is missing");
+    let mut words = vec!["ACL", "SETUSER", user];
+    words.extend(missing.rules.iter().map(String::as_str));
+    Finding::warning(text).cure(server.cli(&words))
+}

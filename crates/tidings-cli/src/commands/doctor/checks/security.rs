@@ -1,0 +1,128 @@
+//! Checks of who can use the servers.
+
+use std::net::IpAddr;
+
+use crate::commands::doctor::checks::settings::set;
+use crate::commands::doctor::facts::{Facts, State, Unseen};
+use crate::commands::doctor::finding::{Finding, each};
+
+/// The cure of a user without a password. The administrator chooses one.
+const WITH_PASSWORD: [&str; 4] = ["ACL", "SETUSER", "default", ">PASSWORD"];
+
+pub(crate) fn default_user(facts: &Facts) -> Vec<Finding> {
+    each(facts, |server, state| {
+        let is_open = state.known(state.is_open, "ACL GETUSER")?;
+        Ok(Some(if is_open {
+            Finding::warning("the user `default` has no password").cure(server.cli(&WITH_PASSWORD))
+        } else {
+            Finding::ok("the user `default` has a password or is off")
+        }))
+    })
+}
+
+pub(crate) fn open_network(facts: &Facts) -> Vec<Finding> {
+    each(facts, |server, state| {
+        let is_open = state.known(state.is_open, "ACL GETUSER")?;
+        let is_unprotected = state.config("protected-mode")? == "no";
+        if !is_open || !is_unprotected || !listens_to_others(state)? {
+            return Ok(Some(Finding::ok("strangers of the network cannot log in")));
+        }
+        let text = "every machine of the network can log in without a password: protected-mode is \
+                    off, and the server listens to others";
+        let finding = Finding::error(text).cure(server.cli(&WITH_PASSWORD));
+        Ok(Some(finding))
+    })
+}
+
+fn listens_to_others(state: &State) -> Result<bool, Unseen> {
+    let addresses = state.config("bind")?;
+    // Without an address, it listens on all interfaces. A `-` is for those that may be absent.
+    let mut addresses = addresses.split_whitespace().peekable();
+    let is_empty = addresses.peek().is_none();
+    Ok(is_empty || addresses.any(|it| !is_local(it.trim_start_matches('-'))))
+}
+
+pub(crate) fn encryption(facts: &Facts) -> Vec<Finding> {
+    if facts.is_tls {
+        return vec![Finding::ok("the connection is encrypted")];
+    }
+    let all = facts.servers.iter().chain(&facts.sentinels);
+    let foreign: Vec<_> = all
+        .map(|server| &server.address)
+        .filter(|address| !is_local(host(address)))
+        .cloned()
+        .collect();
+    if foreign.is_empty() {
+        return vec![Finding::ok("the servers are on this machine")];
+    }
+    let text = "the address has no TLS: the network can read the password and all events";
+    let finding = Finding::warning(text);
+    let cure = "write rediss: instead of redis: in the address, once the servers have tls-port";
+    vec![
+        Finding {
+            servers: foreign,
+            ..finding
+        }
+        .cure(cure),
+    ]
+}
+
+/// Returns the host of `host:port`; the path of a socket is its own.
+fn host(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// Returns whether only this machine can use the host.
+fn is_local(host: &str) -> bool {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return ip.to_canonical().is_loopback();
+    }
+    host == "localhost" || host.starts_with('/')
+}
+
+pub(crate) fn master_password(facts: &Facts) -> Vec<Finding> {
+    use tidings::TopologyKind;
+    if !matches!(
+        facts.topology,
+        TopologyKind::Sentinel | TopologyKind::Cluster
+    ) {
+        return Vec::new();
+    }
+    each(facts, |server, state| {
+        let is_open = state.known(state.is_open, "ACL GETUSER")?;
+        let has_password = state.known(state.has_master_password, "CONFIG GET")?;
+        if is_open || has_password {
+            return Ok(Some(Finding::ok("the server can follow another master")));
+        }
+        let text = "masterauth is empty: this server cannot follow another master after a failover";
+        Ok(Some(Finding::warning(text).cure(set(
+            server,
+            "masterauth",
+            "PASSWORD",
+        ))))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_of_this_machine_is_local() {
+        let local = [
+            "127.0.0.1:6379",
+            "[::1]:6379",
+            "localhost:6379",
+            "/run/redis.sock",
+        ];
+        assert!(local.iter().all(|address| is_local(host(address))));
+        let foreign = [
+            "10.0.0.7:6379",
+            "redis.example:6379",
+            "[fe80::1]:6379",
+            "0.0.0.0:1",
+        ];
+        assert!(!foreign.iter().any(|address| is_local(host(address))));
+    }
+}

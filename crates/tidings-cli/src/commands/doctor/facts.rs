@@ -1,0 +1,282 @@
+//! The facts that the checks look at, as plain values.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use tidings::{Inspection, NodeId, TopologyKind};
+
+use crate::commands::doctor::command::redis_cli;
+
+/// The names and values of one answer of a server.
+pub(crate) type Fields = BTreeMap<String, String>;
+
+/// Everything that is known about the servers, the namespace and its members.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) topology: TopologyKind,
+    pub(crate) is_tls: bool,
+    pub(crate) namespace: String,
+    /// The servers, without sentinels.
+    pub(crate) servers: Vec<Server>,
+    pub(crate) sentinels: Vec<Server>,
+    /// The number of hosts in the address.
+    pub(crate) hosts: usize,
+    pub(crate) bus: Result<Connected, Refusal>,
+    pub(crate) fleet: Fleet,
+    pub(crate) journal: Option<Result<JournalFacts, String>>,
+}
+
+/// A server, and what it said.
+#[derive(Debug)]
+pub(crate) struct Server {
+    /// The host and the port.
+    pub(crate) address: String,
+    pub(crate) is_tls: bool,
+    pub(crate) is_sentinel: bool,
+    /// What it said, or why it did not answer.
+    pub(crate) state: Result<State, String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Role {
+    Master,
+    Replica,
+    Sentinel,
+    #[default]
+    Unknown,
+}
+
+/// The answers of a server. What it did not say is missing or empty.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) role: Role,
+    pub(crate) round_trip: Duration,
+    /// The time of the server minus the time of this machine, in milliseconds.
+    pub(crate) clock_offset: Option<i64>,
+    /// `INFO`.
+    pub(crate) info: Fields,
+    /// `CONFIG GET`.
+    pub(crate) config: Fields,
+    /// `CLUSTER INFO`.
+    pub(crate) cluster: Fields,
+    /// `CLUSTER NODES`.
+    pub(crate) nodes: Vec<ClusterNode>,
+    /// `SENTINEL MASTER`.
+    pub(crate) master: Fields,
+    /// The error of `SENTINEL CKQUORUM`, if it is one.
+    pub(crate) quorum_problem: Option<String>,
+    /// Whether the user `default` may log in without a password.
+    pub(crate) is_open: Option<bool>,
+    /// Whether it has a password for its master.
+    pub(crate) has_master_password: Option<bool>,
+    /// The bytes that wait for the slowest subscriber.
+    pub(crate) largest_backlog: Option<u64>,
+    /// Whether the namespace has a journal there.
+    pub(crate) has_journal: bool,
+    /// The other databases that have keys of the namespace.
+    pub(crate) databases: Vec<u64>,
+    /// What the user may not do, and needs for a part of the library.
+    pub(crate) missing: Vec<MissingRules>,
+    /// The commands that the user may not use, with the error.
+    pub(crate) denied: BTreeMap<String, String>,
+}
+
+/// The rules that a user lacks for a part of the library.
+#[derive(Clone, Debug)]
+pub(crate) struct MissingRules {
+    pub(crate) user: String,
+    pub(crate) part: Part,
+    /// Whether the user may use the rest of the part.
+    pub(crate) is_partial: bool,
+    pub(crate) rules: Vec<String>,
+}
+
+/// A part of the library that needs permissions of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Members,
+    Shared,
+    Counters,
+    Journal,
+    /// Of a newer version.
+    Other,
+}
+
+impl Part {
+    /// Without the member list, the others do not see a bus.
+    pub(crate) fn is_always_used(self) -> bool {
+        self == Self::Members
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Members => "the member list",
+            Self::Shared => "shared values and maps",
+            Self::Counters => "counters",
+            Self::Journal => "a journal",
+            Self::Other => "a part of the library",
+        })
+    }
+}
+
+/// A node of a cluster, as another one sees it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClusterNode {
+    pub(crate) id: String,
+    pub(crate) address: String,
+    pub(crate) flags: Vec<String>,
+    /// The id of the master of a replica.
+    pub(crate) master: Option<String>,
+    pub(crate) has_slots: bool,
+}
+
+/// The start of the bus of this command.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    /// The time until it received its own event; otherwise the reason.
+    pub(crate) echo: Result<Duration, String>,
+}
+
+/// The error of a bus that did not start.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) text: String,
+}
+
+/// The members, and what they say of themselves.
+#[derive(Debug, Default)]
+pub(crate) struct Fleet {
+    pub(crate) members: Option<Result<Vec<MemberFacts>, String>>,
+    pub(crate) inspections: BTreeMap<NodeId, Inspection>,
+    /// The members without an inspection, and the reason.
+    pub(crate) without: BTreeMap<NodeId, Silence>,
+    pub(crate) waited: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// It did not answer.
+    NoAnswer,
+    /// It gives no inspections.
+    Disabled,
+}
+
+/// A member, as it describes itself.
+#[derive(Clone, Debug)]
+pub(crate) struct MemberFacts {
+    pub(crate) id: NodeId,
+    pub(crate) name: String,
+    pub(crate) role: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) has_journal: bool,
+}
+
+/// The journal of the namespace.
+#[derive(Debug, Default)]
+pub(crate) struct JournalFacts {
+    pub(crate) bytes: u64,
+    pub(crate) names: Vec<DurableFacts>,
+}
+
+/// A durable name of the journal.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DurableFacts {
+    pub(crate) name: String,
+    /// The time since its position was stored.
+    pub(crate) age: Duration,
+    pub(crate) max_age: Duration,
+    pub(crate) max_bytes: u64,
+    pub(crate) has_reader: bool,
+}
+
+/// The reason why a fact is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unseen(pub(crate) String);
+
+impl Facts {
+    /// Returns whether the namespace has a journal.
+    pub(crate) fn has_journal(&self) -> bool {
+        self.journal.is_some() || self.members().iter().any(|member| member.has_journal)
+    }
+
+    /// Returns whether a process relies on the journal for events that it has not read.
+    pub(crate) fn has_durable_names(&self) -> bool {
+        let journal = self.journal.as_ref().and_then(|it| it.as_ref().ok());
+        journal.is_some_and(|journal| !journal.names.is_empty())
+    }
+
+    pub(crate) fn members(&self) -> &[MemberFacts] {
+        match &self.fleet.members {
+            Some(Ok(members)) => members,
+            _ => &[],
+        }
+    }
+
+    /// Returns the servers that answer, with what they said.
+    pub(crate) fn answering(&self) -> impl Iterator<Item = (&Server, &State)> {
+        let all = self.servers.iter();
+        all.filter_map(|server| Some((server, server.state.as_ref().ok()?)))
+    }
+}
+
+impl Server {
+    /// Returns the command line that has this server run a command.
+    pub(crate) fn cli(&self, words: &[&str]) -> String {
+        redis_cli(&self.address, self.is_tls, words)
+    }
+}
+
+impl State {
+    /// Returns a field of `INFO`.
+    pub(crate) fn info(&self, name: &str) -> Result<&str, Unseen> {
+        self.field(&self.info, name, "INFO")
+    }
+
+    /// Returns a setting.
+    pub(crate) fn config(&self, name: &str) -> Result<&str, Unseen> {
+        self.field(&self.config, name, "CONFIG GET")
+    }
+
+    /// Returns a field of `CLUSTER INFO`.
+    pub(crate) fn cluster(&self, name: &str) -> Result<&str, Unseen> {
+        self.field(&self.cluster, name, "CLUSTER INFO")
+    }
+
+    /// Returns a number of `INFO`.
+    pub(crate) fn info_number(&self, name: &str) -> Result<u64, Unseen> {
+        number(self.info(name)?, name)
+    }
+
+    /// Returns a setting that is a number.
+    pub(crate) fn config_number(&self, name: &str) -> Result<u64, Unseen> {
+        number(self.config(name)?, name)
+    }
+
+    /// Returns a fact, or the reason why it is not known.
+    pub(crate) fn known<T>(&self, fact: Option<T>, command: &str) -> Result<T, Unseen> {
+        fact.ok_or_else(|| self.unseen(command))
+    }
+
+    fn field<'a>(&self, fields: &'a Fields, name: &str, command: &str) -> Result<&'a str, Unseen> {
+        match fields.get(name) {
+            Some(value) => Ok(value),
+            None if fields.is_empty() => Err(self.unseen(command)),
+            None => Err(Unseen(format!("the server does not say `{name}`"))),
+        }
+    }
+
+    fn unseen(&self, command: &str) -> Unseen {
+        if self.denied.contains_key(command) {
+            return Unseen(format!("the user may not use {command}"));
+        }
+        Unseen(format!("the server does not answer {command}"))
+    }
+}
+
+fn number(text: &str, name: &str) -> Result<u64, Unseen> {
+    let parsed = text.parse();
+    parsed.map_err(|_| Unseen(format!("`{name}` is not a number")))
+}

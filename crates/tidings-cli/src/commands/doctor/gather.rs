@@ -1,0 +1,66 @@
+//! Gathers the facts: asks the servers, and starts a bus.
+
+mod bus;
+mod fleet;
+mod servers;
+
+use crate::app::App;
+use crate::commands::doctor::facts::{Facts, Server};
+use crate::connect::{self, prepare};
+use crate::settings::Settings;
+
+/// Asks everything at once. Fails if nothing answers: there is nothing to check then.
+pub(crate) async fn gather(app: &App, settings: &Settings) -> anyhow::Result<Facts> {
+    prepare(app, settings);
+    let admin = connect::builder(app, settings).admin()?;
+    let (bus, servers) = tokio::join!(bus::look(app, settings), servers::look(&admin, settings),);
+    let servers = servers.unwrap_or_default();
+    let is_silent = servers.iter().all(|server| server.state.is_err());
+    let bus = match bus {
+        Err(error) if is_silent => return Err(error.into()),
+        bus => bus,
+    };
+    let (sentinels, servers): (Vec<_>, Vec<_>) =
+        servers.into_iter().partition(|server| server.is_sentinel);
+    let has_journal = servers.iter().any(has_journal);
+    let (bus, fleet, journal) = fleet::look(app, settings, bus, has_journal).await;
+    let address = settings.url.value.to_string();
+    Ok(Facts {
+        topology: admin.topology(),
+        is_tls: address.starts_with("rediss") || address.starts_with("valkeys"),
+        hosts: hosts(&address),
+        namespace: settings.namespace.value.clone(),
+        servers,
+        sentinels,
+        bus,
+        fleet,
+        journal,
+    })
+}
+
+fn has_journal(server: &Server) -> bool {
+    let state = server.state.as_ref();
+    state.is_ok_and(|state| state.has_journal)
+}
+
+/// Returns the number of hosts in an address without a login.
+fn hosts(address: &str) -> usize {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let hosts = rest.rsplit_once('@').map_or(rest, |(_, hosts)| hosts);
+    let hosts = hosts.split(['/', '?']).next().unwrap_or_default();
+    hosts.split(',').filter(|host| !host.is_empty()).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_of_an_address_are_counted() {
+        assert_eq!(hosts("redis://127.0.0.1:6379/2"), 1);
+        assert_eq!(
+            hosts("redis+sentinel://shop:…@a:1,b:2,[::1]:3/mymaster?…"),
+            3
+        );
+    }
+}

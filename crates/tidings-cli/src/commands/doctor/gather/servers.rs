@@ -1,0 +1,108 @@
+//! Asks the servers, and converts their answers.
+
+use std::time::SystemTime;
+
+use tidings::admin::{self, Admin, ServerRole};
+use tidings::{ConnectError, report};
+
+use crate::commands::doctor::facts::{
+    ClusterNode, Fields, MissingRules, Part, Role, Server, State,
+};
+use crate::settings::Settings;
+
+pub(super) async fn look(admin: &Admin, settings: &Settings) -> Result<Vec<Server>, ConnectError> {
+    let address = settings.url.value.to_string();
+    let is_tls = address.starts_with("rediss") || address.starts_with("valkeys");
+    let servers = admin.servers_with_settings().await?;
+    let converted = servers.into_iter().map(|server| Server {
+        address: server.address,
+        is_tls,
+        is_sentinel: server.is_sentinel,
+        state: match server.state {
+            Ok(state) => Ok(state_of(state)),
+            Err(error) => Err(report(&error).to_string()),
+        },
+    });
+    Ok(converted.collect())
+}
+
+fn state_of(state: admin::ServerState) -> State {
+    let settings = state.settings.unwrap_or_default();
+    let sentinel = state.sentinel.unwrap_or_default();
+    let user = settings.user.unwrap_or_else(|| "default".to_owned());
+    State {
+        role: match state.role {
+            ServerRole::Master => Role::Master,
+            ServerRole::Replica => Role::Replica,
+            ServerRole::Sentinel => Role::Sentinel,
+            _ => Role::Unknown,
+        },
+        round_trip: state.round_trip,
+        clock_offset: state.clock.map(offset),
+        info: fields(&state.info),
+        config: fields(&settings.config),
+        cluster: fields(&state.cluster),
+        nodes: state.nodes.into_iter().map(node).collect(),
+        master: fields(&sentinel.master),
+        quorum_problem: sentinel.quorum_problem,
+        is_open: settings
+            .default_user
+            .map(|user| user.is_on && user.is_without_password),
+        has_master_password: settings.has_master_password,
+        largest_backlog: state.largest_backlog,
+        databases: settings.other_databases,
+        has_journal: settings.has_journal.unwrap_or_default(),
+        missing: settings
+            .missing
+            .iter()
+            .map(|missing| missing_rules(&user, missing))
+            .collect(),
+        denied: state
+            .denied
+            .into_iter()
+            .map(|denied| (denied.command.to_owned(), denied.error))
+            .collect(),
+    }
+}
+
+fn fields(fields: &admin::Fields) -> Fields {
+    let pairs = fields.iter();
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn node(node: admin::ClusterNode) -> ClusterNode {
+    ClusterNode {
+        id: node.id,
+        address: node.address,
+        flags: node.flags,
+        master: node.master,
+        has_slots: node.has_slots,
+    }
+}
+
+fn missing_rules(user: &str, missing: &admin::MissingPermissions) -> MissingRules {
+    MissingRules {
+        user: user.to_owned(),
+        part: match missing.part {
+            admin::Part::Members => Part::Members,
+            admin::Part::Shared => Part::Shared,
+            admin::Part::Counters => Part::Counters,
+            admin::Part::Journal => Part::Journal,
+            _ => Part::Other,
+        },
+        is_partial: missing.is_partial,
+        rules: missing.rules.clone(),
+    }
+}
+
+/// Returns the time of a server minus that of this machine now, in milliseconds.
+fn offset(clock: SystemTime) -> i64 {
+    let milliseconds =
+        |time: std::time::Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    match clock.duration_since(SystemTime::now()) {
+        Ok(ahead) => milliseconds(ahead),
+        Err(behind) => -milliseconds(behind.duration()),
+    }
+}

@@ -1,0 +1,14 @@
+//! `tidings doctor`: each check finds the fault that it is for, and nothing else.
+
+mod cluster;
+mod connection;
+mod examination;
+mod foreign;
+mod journal;
+mod members;
+mod output;
+mod permissions;
+mod replication;
+mod security;
+mod sentinel;
+mod settings;

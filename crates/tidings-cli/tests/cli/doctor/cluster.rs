@@ -1,0 +1,71 @@
+//! A Redis Cluster, of which more and more is wrong.
+
+use std::time::Duration;
+
+use tidings_testkit::{Cluster, wait_for};
+
+use crate::doctor::examination::{Examination, examine_at, paste};
+use crate::fleet::{Fleet, PASSWORD};
+
+const SECONDS: Duration = Duration::from_secs(20);
+
+async fn start() -> (Fleet, Cluster) {
+    let cluster = Cluster::builder()
+        .servers(|server| server.password(PASSWORD))
+        .start();
+    tokio::join!(Fleet::start(), cluster)
+}
+
+fn examine(fleet: &Fleet, cluster: &Cluster) -> Examination {
+    examine_at(fleet, &cluster.url())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_with_wrong_settings_and_uncovered_slots_is_found() {
+    let (fleet, cluster) = start().await;
+    examine(&fleet, &cluster).has_only(&[]);
+
+    let first = cluster.servers().next().unwrap();
+    for timeout in ["300", "60000"] {
+        let set = ["CONFIG", "SET", "cluster-node-timeout", timeout];
+        first.command(&set).await;
+        let examination = examine(&fleet, &cluster);
+        examination.has_only(&[("cluster-timeout", "warning")]);
+        paste(&examination.cures("cluster-timeout")[0]);
+    }
+    examine(&fleet, &cluster).has_only(&[]);
+
+    first.command(&["CLUSTER", "DELSLOTS", "0", "1", "2"]).await;
+    wait_for("the slots are missing", SECONDS, async || {
+        let examination = examine(&fleet, &cluster);
+        examination.of("cluster-slots").iter().any(|finding| {
+            let text = finding["text"].as_str().unwrap();
+            finding["severity"] == "error" && text.contains("3 of 16384 slots have no master")
+        })
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_has_failed_and_a_master_without_a_replica_are_found() {
+    let (fleet, mut cluster) = start().await;
+    let replica = cluster.servers_mut().last().unwrap();
+    let port = replica.port();
+    replica.kill();
+
+    wait_for("the node has failed", SECONDS, async || {
+        examine(&fleet, &cluster).severity("cluster-nodes") == "warning"
+    })
+    .await;
+    let examination = examine(&fleet, &cluster);
+    examination.has_only(&[
+        ("reach", "error"),
+        ("cluster-nodes", "warning"),
+        ("cluster-replicas", "warning"),
+    ]);
+    assert!(
+        examination
+            .text("cluster-nodes")
+            .contains(&port.to_string())
+    );
+}

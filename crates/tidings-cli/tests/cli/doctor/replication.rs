@@ -1,0 +1,68 @@
+//! A master with a replica, without sentinels.
+
+use std::time::Duration;
+
+use tidings::Journal;
+use tidings_testkit::{Redis, wait_for};
+
+use crate::doctor::examination::{examine, paste};
+use crate::doctor::settings::healthy;
+use crate::fleet::{Fleet, PASSWORD};
+
+const SECONDS: Duration = Duration::from_secs(10);
+
+async fn with_replica() -> (Fleet, Redis) {
+    let fleet = healthy().await;
+    let replica = Redis::builder().password(PASSWORD).replica_of(&fleet.redis);
+    let replica = replica.start().await;
+    (fleet, replica)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replication_backlog_that_is_too_small_is_a_warning() {
+    let (fleet, _replica) = with_replica().await;
+    examine(&fleet).has_only(&[]);
+    let set = ["CONFIG", "SET", "repl-backlog-size", "16384"];
+    fleet.redis.command(&set).await;
+    let examination = examine(&fleet);
+    examination.has_only(&[("backlog", "warning")]);
+    paste(&examination.cures("backlog")[0]);
+    examine(&fleet).has_only(&[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_far_behind_is_a_warning() {
+    let (fleet, replica) = with_replica().await;
+    replica.freeze();
+    let value = "x".repeat(1 << 20);
+    for key in 0..10 {
+        fleet
+            .redis
+            .command(&["SET", &key.to_string(), &value])
+            .await;
+    }
+    examine(&fleet).has_only(&[("replica-lag", "warning")]);
+
+    replica.resume();
+    wait_for("it catches up", SECONDS, async || {
+        examine(&fleet).severity("replica-lag") == "ok"
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_of_a_journal_that_needs_no_replica_for_writes_is_a_warning() {
+    let (fleet, _replica) = with_replica().await;
+    fleet
+        .redis
+        .command(&["CONFIG", "SET", "appendonly", "yes"])
+        .await;
+    let member = fleet
+        .member_with("api-1", |bus| bus.journal(Journal::default()))
+        .await;
+    let examination = examine(&fleet);
+    examination.has_only(&[("min-replicas", "warning")]);
+    paste(&examination.cures("min-replicas")[0]);
+    examine(&fleet).has_only(&[]);
+    member.shutdown(SECONDS).await.unwrap();
+}
