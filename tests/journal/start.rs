@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, Failure, Journal, StartError};
+use tidings::{Bus, ConnectError, Failure, Journal, StartError};
 use tidings_testkit::{Collected, Node, Redis, wait_for};
 
 use super::journaled;
@@ -43,6 +43,37 @@ async fn a_key_of_another_type_is_refused_and_named() {
         "{refusal}"
     );
     assert!(refusal.contains("tidings:{default}:journal"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_bus_that_does_not_create_the_journal_leaves_a_namespace_without_one_as_it_is() {
+    let redis = Redis::start().await;
+    for url in [redis.url(), tidings_testkit::memory_url()] {
+        let looking = || {
+            let journal = Journal::default().follow_only().create(false);
+            Bus::builder(&url).membership(false).journal(journal)
+        };
+        let error = looking().start().await.unwrap_err();
+        let is_no_journal = matches!(
+            &error,
+            StartError::Refused {
+                source: ConnectError::NoJournal,
+                ..
+            }
+        );
+        assert!(is_no_journal, "{error:?}");
+        let keys = redis.cli(&["KEYS", "*"]).await;
+        assert_eq!(keys.trim(), "", "{keys}");
+
+        let node = Node::start(journaled(Bus::builder(&url))).await;
+        node.send_to_all("tick", &1).await.unwrap();
+        let bus = looking().start().await.unwrap();
+        let info = bus.journal().unwrap().info().await.unwrap();
+        assert!(info.entries > 0);
+        bus.shutdown(Duration::from_secs(5)).await.unwrap();
+        drop(node);
+        redis.command(&["FLUSHALL"]).await;
+    }
 }
 
 #[tokio::test]

@@ -32,7 +32,11 @@ impl App {
 
     /// Reads the settings of the address: the options, the environment and the files.
     pub(crate) fn settings(&self) -> anyhow::Result<Settings> {
-        Ok(Settings::read(&self.global)?)
+        let settings = Settings::read(&self.global)?;
+        if let Some(warning) = settings.check_password_file()? {
+            self.warn(&warning);
+        }
+        Ok(settings)
     }
 
     /// Prints a remark to standard error, unless `--quiet` was given.

@@ -17,9 +17,11 @@ use clap::builder::StyledStr;
 use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::terminal::{Style, escape_lines, print_labeled};
+
 pub(crate) use self::completions::Completions;
 pub(crate) use self::context::{Context, ContextAction};
-pub(crate) use self::events::{Listen, PayloadArgs, Request, Send, To};
+pub(crate) use self::events::{Listen, PayloadArgs, Request, Send, Speed, To};
 pub(crate) use self::fleet::{Acl, Doctor, Members, Servers};
 pub(crate) use self::global::Global;
 pub(crate) use self::journal::{Journal, JournalAction};
@@ -78,15 +80,30 @@ Exit codes:
   3  done in part: a member or a worker failed, did not respond or had to be killed;
      `doctor` found an error
   4  unknown: it may have been sent, counted or changed
-  5  no member, value or key has this name, id or role, or no member handles the event";
+  5  no member, value or key has this name, id or role, no member handles the event, or there is no
+     journal";
 
 /// Parses the arguments of this process, or ends it with help or an error.
 pub(crate) fn parse() -> Args {
-    let matches = command().get_matches();
-    let mut args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let given = matches.value_source("timeout");
-    args.global.has_timeout = given == Some(ValueSource::CommandLine);
-    args
+    let parsed = command().try_get_matches().and_then(|matches| {
+        let mut args = Args::from_arg_matches(&matches)?;
+        let given = matches.value_source("timeout");
+        args.global.has_timeout = given == Some(ValueSource::CommandLine);
+        Ok(args)
+    });
+    parsed.unwrap_or_else(|error| exit(&error))
+}
+
+/// Ends the process with the error of clap, which repeats arguments as they are.
+fn exit(error: &clap::Error) -> ! {
+    let text = error.render().to_string();
+    let escaped = escape_lines(&text);
+    if escaped.trim_end() == text.trim_end() {
+        error.exit();
+    }
+    let text = escaped.strip_prefix("error: ").unwrap_or(&escaped);
+    print_labeled(Style::Error, "error", text);
+    std::process::exit(error.exit_code());
 }
 
 /// Returns the command with its help.

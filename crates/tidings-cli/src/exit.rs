@@ -5,7 +5,8 @@ use std::fmt;
 use std::process::ExitCode;
 
 use tidings::{
-    CounterError, JournalError, RequestError, SendError, StartError, StoreError, Unconfirmed,
+    ConnectError, CounterError, JournalError, RequestError, SendError, StartError, StoreError,
+    Unconfirmed,
 };
 
 use crate::terminal::{self, Style, escape_lines};
@@ -139,6 +140,10 @@ fn exit_of_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
     }
     match cause.downcast_ref()? {
         StartError::Url { .. } | StartError::Namespace { .. } => Some(Exit::Usage),
+        StartError::Refused {
+            source: ConnectError::NoJournal,
+            ..
+        } => Some(Exit::Nobody),
         _ => None,
     }
 }
@@ -149,6 +154,14 @@ fn help(error: &anyhow::Error) -> Option<String> {
         return problem.help.clone();
     }
     match error.downcast_ref::<StartError>() {
+        Some(StartError::Refused {
+            source: ConnectError::NoJournal,
+            ..
+        }) => Some(
+            "a journal begins when a process starts with one; `tidings context show` shows the \
+             namespace"
+                .to_owned(),
+        ),
         Some(
             StartError::Unreachable { .. } | StartError::Refused { .. } | StartError::Url { .. },
         ) => Some(

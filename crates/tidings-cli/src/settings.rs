@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod config;
+mod password_file;
 mod project;
 mod resolve;
 
@@ -80,6 +81,16 @@ impl Settings {
             project,
             config: Config::read(config_path().as_deref())?,
         })
+    }
+}
+
+impl Settings {
+    /// Checks which users may use the password file, if there is one, and returns a warning.
+    pub(crate) fn check_password_file(&self) -> Result<Option<String>, Problem> {
+        match &self.password_file {
+            Some(file) => password_file::check(&file.value),
+            None => Ok(None),
+        }
     }
 }
 

@@ -92,11 +92,6 @@ fn escape_strings(json: &str) -> String {
     escaped
 }
 
-/// Prints a line. Ignores a closed standard output, such as that of `| head`.
-pub(crate) fn print(text: impl Display) {
-    let _ = writeln!(anstream::stdout(), "{text}");
-}
-
 /// Prints a line to standard error after a label such as `error:`.
 pub(crate) fn print_labeled(style: Style, label: &str, text: &str) {
     let label = paint(style, format_args!("{label}:"));

@@ -22,11 +22,13 @@ any, where one of them does not answer, and with --force.
 Examples:
   tidings send user.renamed id:=7 name=Ada --ack
   tidings send cache.clear --text user:7 --to role:api
-  tidings send - < events.ndjson";
+  tidings send - < events.ndjson
+  tidings send - --replay --speed 10 < events.ndjson";
 
 /// Send an event.
 #[derive(Debug, Parser)]
 #[command(after_help = SEND)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 pub(crate) struct Send {
     /// Name of the event; `-` reads events from the standard input.
     pub(crate) event: String,
@@ -44,6 +46,12 @@ pub(crate) struct Send {
     /// Send the event although no member declares its name.
     #[arg(long)]
     pub(crate) force: bool,
+    /// Pause between the events of standard input as when they were recorded.
+    #[arg(long)]
+    pub(crate) replay: bool,
+    /// Speed of the replay: `2` halves the pauses, `max` has none.
+    #[arg(long, value_name = "N", default_value = "1", requires = "replay")]
+    pub(crate) speed: Speed,
     /// Header of the event. Repeatable.
     #[arg(long, value_name = "NAME=TEXT", value_parser = header)]
     pub(crate) header: Vec<(String, String)>,
@@ -102,6 +110,29 @@ pub(crate) struct Request {
     /// Header of the event. Repeatable.
     #[arg(long, value_name = "NAME=TEXT", value_parser = header)]
     pub(crate) header: Vec<(String, String)>,
+}
+
+/// The speed of a replay.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Speed {
+    /// This many times as fast.
+    Times(f64),
+    /// Without pauses.
+    Max,
+}
+
+impl FromStr for Speed {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "max" {
+            return Ok(Self::Max);
+        }
+        match text.parse() {
+            Ok(times) if (0.001..=1e6).contains(&times) => Ok(Self::Times(times)),
+            _ => Err("expected `max`, or a number from 0.001 to 1000000"),
+        }
+    }
 }
 
 /// A payload in one of its forms.

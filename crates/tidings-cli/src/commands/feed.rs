@@ -1,19 +1,25 @@
 //! `tidings send -`: sends the events of standard input over one connection.
 
+mod replay;
+
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read as _};
+use std::pin::{Pin, pin};
 use std::thread;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidings::{Bus, FlushError, SendError, Unconfirmed};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
+use self::replay::Replay;
 use crate::app::App;
 use crate::args::{Send, To};
 use crate::confirm;
 use crate::connect::connect_to_send;
 use crate::exit::{Exit, Problem};
+use crate::interrupt::interrupted;
 use crate::output;
 use crate::terminal::{Style, count, escape, print_labeled};
 
@@ -37,6 +43,9 @@ struct Event {
     event: String,
     #[serde(default)]
     data: Value,
+    /// The time at which it was recorded.
+    #[serde(default)]
+    at: Option<u64>,
 }
 
 /// The results of the lines.
@@ -61,17 +70,9 @@ pub(crate) async fn feed(app: &App, args: &Send) -> anyhow::Result<Exit> {
     confirm::write(app, &settings)?;
     let bus = connect_to_send(app, &settings, args.journal).await?;
     let mut fed = Fed::default();
-    let mut lines = lines();
-    while let Some((number, line)) = lines.recv().await {
-        fed.lines = number;
-        match line {
-            Ok(event) => fed.feed(&bus, &event).await,
-            Err(why) => fed.reject(&why),
-        }
-        if fed.is_cut_off {
-            break;
-        }
-    }
+    let ended = pin!(interrupted());
+    let replay = args.replay.then(|| Replay::new(args.speed));
+    fed.feed_all(&bus, replay, ended).await;
     if let Err(error) = bus.flush().await {
         fed.lose(&error);
     }
@@ -80,6 +81,42 @@ pub(crate) async fn feed(app: &App, args: &Send) -> anyhow::Result<Exit> {
 }
 
 impl Fed {
+    /// Sends the events of standard input, until one cannot be sent or a signal arrives.
+    async fn feed_all(
+        &mut self,
+        bus: &Bus,
+        mut replay: Option<Replay>,
+        mut ended: Pin<&mut impl Future<Output = ()>>,
+    ) {
+        let mut lines = lines();
+        while !self.is_cut_off {
+            let next = async {
+                let (number, line) = lines.recv().await?;
+                let at = line.as_ref().ok().and_then(|event| event.at);
+                if let Some(replay) = &mut replay {
+                    sleep_until(replay.due(at, Instant::now())).await;
+                }
+                Some((number, line))
+            };
+            let next = tokio::select! {
+                biased;
+                () = &mut ended => {
+                    self.is_cut_off = true;
+                    return;
+                }
+                next = next => next,
+            };
+            let Some((number, line)) = next else {
+                return;
+            };
+            self.lines = number;
+            match line {
+                Ok(event) => self.feed(bus, &event).await,
+                Err(why) => self.reject(&why),
+            }
+        }
+    }
+
     async fn feed(&mut self, bus: &Bus, event: &Event) {
         match bus.feed(&*event.event, &event.data).await {
             Ok(()) => self.sent += 1,
@@ -128,6 +165,7 @@ impl Fed {
             Self {
                 invalid: 0,
                 not_sent: 0,
+                is_cut_off: false,
                 ..
             } => Exit::Done,
             Self { sent: 0, .. } => Exit::Failed,

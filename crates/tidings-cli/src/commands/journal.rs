@@ -35,7 +35,12 @@ pub(crate) async fn journal(app: &App, action: &JournalAction) -> anyhow::Result
             confirm::removal(app, &settings, &what)?;
         }
     }
-    let bus = connect_with(app, &settings, Journal::default().follow_only()).await?;
+    let bus = connect_with(
+        app,
+        &settings,
+        Journal::default().follow_only().create(false),
+    )
+    .await?;
     let journal = bus
         .journal()
         .ok_or_else(|| Problem::failed("the bus has no journal"))?;

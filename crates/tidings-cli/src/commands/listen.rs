@@ -19,7 +19,7 @@ use self::writer::{Part, Writer};
 use crate::app::App;
 use crate::args::Listen;
 use crate::connect::{builder, connect, has_journal, known_members};
-use crate::exit::Exit;
+use crate::exit::{Exit, OutputClosed};
 use crate::interrupt::interrupted;
 use crate::settings::Settings;
 use crate::terminal::escape;
@@ -105,8 +105,9 @@ async fn open(
     if since.is_none() && !has_journal(&members) {
         return Ok((bus, tap, members));
     }
-    let since = since.map_or(Since::Now, Since::Ago);
-    let journal = Journal::default().follow_only().since(since);
+    // Members with a journal have created it.
+    let journal = Journal::default().follow_only().create(since.is_none());
+    let journal = journal.since(since.map_or(Since::Now, Since::Ago));
     let builder = builder(app, settings).journal(journal);
     let (bus, tap) = builder.start_with_tap(TapOptions::new()).await?;
     Ok((bus, tap, members))
@@ -138,6 +139,7 @@ impl Listening<'_> {
                     self.tally.is_interrupted = is_interrupted;
                     return Ok(());
                 }
+                () = self.writer.closed() => return Err(OutputClosed.into()),
                 () = sleep_until(second), if self.args.rates => Next::Second,
                 item = tap.next() => match item {
                     Some(item) => Next::Item(Box::new(item)),

@@ -8,8 +8,9 @@ use tokio::task::JoinSet;
 use crate::app::App;
 use crate::args::Ps;
 use crate::exit::Exit;
+use crate::output;
 use crate::terminal::{
-    Cell, Style, age, escape, escape_lines, escaped_json, paint, print, print_labeled, table,
+    Cell, Style, age, escape, escape_lines, escaped_json, paint, print_labeled, table,
 };
 
 const HEADINGS: [&str; 7] = [
@@ -31,18 +32,18 @@ pub(crate) async fn ps(app: &App, args: &Ps) -> anyhow::Result<Exit> {
         None => all().await,
     };
     if app.is_json() {
-        print(escaped_json(&statuses, true)?);
+        output::result(escaped_json(&statuses, true)?)?;
     } else if !statuses.is_empty() {
         let supervisors = statuses.iter().map(describe).collect::<Vec<_>>();
         let rows = statuses.iter().flat_map(rows).collect::<Vec<_>>();
-        print(format_args!(
+        output::result(format_args!(
             "{}\n\n{}",
             supervisors.join("\n"),
             table(&HEADINGS, &rows)
-        ));
+        ))?;
     } else if !is_incomplete {
         let searched = RemoteSupervisor::runtime_dirs();
-        print(RemoteError::NoneRunning { searched });
+        output::result(RemoteError::NoneRunning { searched })?;
     }
     Ok(if is_incomplete {
         Exit::Failed

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::args::{Reload, strategy};
 use crate::exit::Exit;
 use crate::output;
-use crate::terminal::{Style, paint, print, workers};
+use crate::terminal::{Style, paint, workers};
 
 pub(crate) async fn reload(app: &App, args: &Reload) -> anyhow::Result<Exit> {
     let remote = RemoteSupervisor::find(args.name.as_deref()).await?;
@@ -35,9 +35,9 @@ pub(crate) async fn reload(app: &App, args: &Reload) -> anyhow::Result<Exit> {
     } else {
         ", all at once because another request asked for it"
     };
-    print(format_args!(
+    output::result(format_args!(
         "{} {name}: replaced {replaced} in {took:.1?}{note}",
         paint(Style::Success, "✓")
-    ));
+    ))?;
     Ok(Exit::Done)
 }

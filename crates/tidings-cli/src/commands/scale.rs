@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::args::Scale;
 use crate::exit::Exit;
 use crate::output;
-use crate::terminal::{Style, paint, print, workers};
+use crate::terminal::{Style, paint, workers};
 
 pub(crate) async fn scale(app: &App, args: &Scale) -> anyhow::Result<Exit> {
     let remote = RemoteSupervisor::find(args.name.as_deref()).await?;
@@ -25,9 +25,9 @@ pub(crate) async fn scale(app: &App, args: &Scale) -> anyhow::Result<Exit> {
     } else {
         format!("from {from} to {to}")
     };
-    print(format_args!(
+    output::result(format_args!(
         "{} {name}: {change}",
         paint(Style::Success, "✓")
-    ));
+    ))?;
     Ok(Exit::Done)
 }

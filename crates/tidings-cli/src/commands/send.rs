@@ -33,6 +33,10 @@ pub(crate) async fn send(app: &App, args: &Send) -> anyhow::Result<Exit> {
     if args.event == "-" {
         return feed(app, args).await;
     }
+    if args.replay {
+        let text = "--replay is for the events of standard input: `tidings send - --replay`";
+        return Err(Problem::usage(text).into());
+    }
     let data = payload::read(
         &args.payload,
         &format!("tidings send {}", escape(&args.event)),

@@ -9,7 +9,7 @@ use crate::args::Stop;
 use crate::commands::exit_of;
 use crate::exit::Exit;
 use crate::output;
-use crate::terminal::{Style, paint, print, workers};
+use crate::terminal::{Style, paint, workers};
 
 pub(crate) async fn stop(app: &App, args: &Stop) -> anyhow::Result<Exit> {
     let remote = RemoteSupervisor::find(args.name.as_deref()).await?;
@@ -24,13 +24,13 @@ pub(crate) async fn stop(app: &App, args: &Stop) -> anyhow::Result<Exit> {
         output::json(&json!({ "name": name, "killed": stopped.killed }))?;
         return Ok(exit_of(stopped));
     }
-    print(match stopped.killed {
+    output::result(match stopped.killed {
         0 => format!("{} {name}: stopped", paint(Style::Success, "✓")),
         killed => format!(
             "{} {name}: stopped, {} had to be killed",
             paint(Style::Warning, "!"),
             workers(killed)
         ),
-    });
+    })?;
     Ok(exit_of(stopped))
 }

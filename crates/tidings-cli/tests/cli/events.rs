@@ -2,14 +2,15 @@
 
 use std::io::Write as _;
 use std::process::{Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tidings::{BusBuilder, Context, HandlerError};
 use tokio::sync::mpsc;
 
 use crate::fleet::Fleet;
-use crate::support::text;
+use crate::support::{Running, text};
 
 /// A member that passes on the payloads of one event, and its receiver.
 fn collecting(
@@ -474,4 +475,51 @@ async fn a_send_to_several_members_goes_on_after_one_that_fails() {
     assert!(members[0]["sequence"].is_u64() && members[0]["error"].is_null());
     assert_eq!(members[1]["name"], "api-0");
     assert!(members[1]["error"].is_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_pauses_as_the_recording_did() {
+    let fleet = Fleet::start().await;
+    let (handler, mut received) = collecting("tick");
+    let _member = fleet.member_with("api-1", handler).await;
+    let line = |at: u64| format!("{{\"v\":1,\"event\":\"tick\",\"at\":{at},\"data\":{at}}}\n");
+    let lines = [line(10_000), line(11_200), line(11_000)].concat();
+    let mut replay = async |arguments: &[&str]| {
+        let arguments = [&["send", "-", "--replay"], arguments].concat();
+        let since = Instant::now();
+        let output = with_input(&fleet, &arguments, lines.as_bytes());
+        assert_eq!(text(&output.stdout), "sent 3 events\n", "{output:?}");
+        for at in [10_000, 11_200, 11_000] {
+            assert_eq!(received.recv().await, Some(json!(at)));
+        }
+        since.elapsed()
+    };
+    assert!(replay(&[]).await >= Duration::from_millis(1_200));
+    assert!(replay(&["--speed", "3"]).await >= Duration::from_millis(400));
+    replay(&["--speed", "max"]).await;
+    for arguments in [
+        &["send", "-", "--speed", "2"][..],
+        &["send", "-", "--replay", "--speed", "0"],
+        &["send", "tick", "--replay"],
+    ] {
+        assert_eq!(fleet.fail(arguments).1, 2, "{arguments:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_in_a_pause_of_a_replay_says_what_was_sent() {
+    let fleet = Fleet::start().await;
+    let (handler, mut received) = collecting("tick");
+    let _member = fleet.member_with("api-1", handler).await;
+    let lines = "{\"event\":\"tick\",\"at\":0}\n{\"event\":\"tick\",\"at\":3600000}\n";
+    fleet.write("day.ndjson", lines);
+    let day = std::fs::File::open(fleet.sandbox.path("day.ndjson")).unwrap();
+    let mut command = fleet.command();
+    let mut running = Running::start(command.args(["send", "-", "--replay"]).stdin(day));
+    assert_eq!(received.recv().await, Some(Value::Null));
+    running.signal(Signal::INT);
+    assert_eq!(running.code(), 3);
+    running
+        .stdout
+        .wait_for("sent 1 event, and stopped at line 1");
 }

@@ -117,3 +117,22 @@ async fn the_printed_permissions_are_enough_for_what_was_asked() {
     assert_eq!(fleet.fail(&["acl", "--sentinel", "--share"]).1, 2);
     assert_eq!(fleet.fail(&["acl", "-n", "no name"]).1, 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_without_a_journal_is_code_5_and_gets_none() {
+    let fleet = Fleet::start().await;
+    let _member = fleet.member("api-1").await;
+    for arguments in [
+        &["journal", "info"][..],
+        &["journal", "positions"],
+        &["journal", "trim", "--older-than", "1h", "--yes"],
+        &["journal", "remove", "billing", "--yes"],
+        &["listen", "--since", "10m"],
+    ] {
+        let (stderr, code) = fleet.fail(arguments);
+        assert_eq!(code, 5, "{arguments:?}: {stderr}");
+        assert!(stderr.contains("the namespace has no journal"), "{stderr}");
+        let keys = fleet.redis.cli(&["KEYS", "*journal*"]).await;
+        assert_eq!(keys.trim(), "", "{arguments:?}");
+    }
+}

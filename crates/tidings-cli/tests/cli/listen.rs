@@ -2,10 +2,11 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use tidings::{Bus, Journal, NodeId};
+use tidings::{Journal, NodeId};
 
 use crate::fleet::{Fleet, NAMESPACE, PASSWORD, objects};
 use crate::support::{Running, text};
@@ -192,7 +193,7 @@ async fn a_slow_reader_is_told_the_exact_number_of_events_that_it_did_not_get() 
         bus.feed("tick", &number).await.unwrap();
     }
     bus.flush().await.unwrap();
-    wait_until_received(&fleet, &bus).await;
+    wait_until_received(&fleet, Pid::from_child(&child)).await;
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
 
@@ -206,20 +207,36 @@ async fn a_slow_reader_is_told_the_exact_number_of_events_that_it_did_not_get() 
     assert_eq!(printed + of("missed") + of("not_printed"), EVENTS, "{end}");
 }
 
-/// Waits until all that was sent before has reached the subscribers.
-async fn wait_until_received(fleet: &Fleet, bus: &Bus) {
+/// Waits until this process has received all that was sent before: no bytes are on their way from Redis,
+/// and it waits for more.
+async fn wait_until_received(fleet: &Fleet, process: Pid) {
     let has_backlog = async || {
         let clients = fleet.redis.cli(&["CLIENT", "LIST", "TYPE", "pubsub"]).await;
         clients
             .lines()
             .any(|it| !it.contains(" omem=0 ") || !it.contains(" oll=0 "))
     };
-    while has_backlog().await {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    while has_backlog().await || has_unread_bytes(fleet.redis.port()) || !is_asleep(process) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // A frame that was on its way is followed by a response.
-    bus.members().await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+}
+
+/// Returns whether the system has bytes of a connection to this port that are not read.
+fn has_unread_bytes(port: u16) -> bool {
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let port = format!(":{port:04X}");
+    sockets.lines().skip(1).any(|socket| {
+        // Its number, both addresses, its state, and the sizes of its queues.
+        let fields: Vec<_> = socket.split_whitespace().collect();
+        let is_of_port = fields[1].ends_with(&port) || fields[2].ends_with(&port);
+        is_of_port && fields[4] != "00000000:00000000"
+    })
+}
+
+/// Returns whether the main thread of a process waits for something.
+fn is_asleep(process: Pid) -> bool {
+    let stat = format!("/proc/{process}/stat");
+    std::fs::read_to_string(stat).unwrap().contains(") S ")
 }
 
 #[tokio::test(flavor = "multi_thread")]

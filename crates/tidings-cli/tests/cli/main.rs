@@ -1,6 +1,7 @@
 //! Tests of the program `tidings` with real processes.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod bad_input;
 mod book;
 mod commands;
 mod doctor;

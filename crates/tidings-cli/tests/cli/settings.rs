@@ -139,7 +139,7 @@ fn context_use_changes_one_line_and_context_list_marks_the_default() {
 #[tokio::test]
 async fn a_password_is_read_from_a_file_and_one_in_the_arguments_is_warned_of() {
     let fleet = Fleet::start_with(|redis| redis.password(PASSWORD)).await;
-    fleet.write("password", &format!("{PASSWORD}\n"));
+    write(&fleet.sandbox, "password", &format!("{PASSWORD}\n"), 0o600);
     let address = format!("redis://{}", fleet.redis.address());
     let members = |arguments: &[&str]| {
         let mut command = fleet.command();

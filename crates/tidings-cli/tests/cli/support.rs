@@ -147,9 +147,17 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
-        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::start_to(command, Stdio::piped())
+    }
+
+    /// Starts a program whose output goes elsewhere.
+    pub(crate) fn start_to(command: &mut Command, stdout: Stdio) -> Self {
+        let command = command.stdout(stdout).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let stdout = Lines::of(child.stdout.take().unwrap());
+        let stdout = match child.stdout.take() {
+            Some(stdout) => Lines::of(stdout),
+            None => Lines::of(std::io::empty()),
+        };
         let stderr = Lines::of(child.stderr.take().unwrap());
         Self {
             child,

@@ -174,6 +174,10 @@ pub enum ConnectError {
         /// The key, and what it holds.
         problem: String,
     },
+    /// The namespace has no journal, and the bus does not
+    /// [create](crate::Journal::create) one.
+    #[error("the namespace has no journal")]
+    NoJournal,
     /// The server is older than Redis 6.2, and the bus has a journal.
     #[error("a journal needs redis 6.2 or newer, and this is version {}", Escaped(.version))]
     TooOld {
@@ -214,7 +218,10 @@ impl ConnectError {
             | Self::Sentinels { is_final, .. }
             | Self::Nodes { is_final, .. } => *is_final,
             Self::Named { source, .. } => source.is_final(),
-            Self::WrongScheme { .. } | Self::TooOld { .. } | Self::JournalKey { .. } => true,
+            Self::WrongScheme { .. }
+            | Self::TooOld { .. }
+            | Self::JournalKey { .. }
+            | Self::NoJournal => true,
             _ => false,
         }
     }

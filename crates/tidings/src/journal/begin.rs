@@ -1,4 +1,4 @@
-//! The beginning: creates the journal if there is none, and finds the position at which this bus
+//! The beginning: creates the journal if there is none and it may, and finds the position at which this bus
 //! begins to read.
 
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(crate) async fn begin(
             is_durable: state.durable.is_some(),
         };
         answer("checking the journal", store.check(uses)).await?;
-        let birth = position_frame(format, me, 1);
+        let birth = state.options.create.then(|| position_frame(format, me, 1));
         // A durable name continues from the end, unless this bus becomes its reader.
         let since = match &state.durable {
             Some(_) => Since::Now,
@@ -52,14 +52,15 @@ pub(crate) async fn begin(
 async fn found(
     store: &dyn JournalStore,
     since: Since,
-    birth: bytes::Bytes,
+    birth: Option<bytes::Bytes>,
 ) -> Result<(Followed, JournalPosition), ConnectError> {
     let page = loop {
         let page = answer("reading the journal", store.newest()).await?;
         if !page.entries.is_empty() {
             break page;
         }
-        answer("creating the journal", store.create(birth.clone())).await?;
+        let birth = birth.clone().ok_or(ConnectError::NoJournal)?;
+        answer("creating the journal", store.create(birth)).await?;
     };
     let newest = page.entries.last();
     let tail = newest.map(|entry| entry.id).unwrap_or_default();

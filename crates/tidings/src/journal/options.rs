@@ -42,6 +42,7 @@ pub struct Journal {
     pub(crate) max_bytes: u64,
     pub(crate) since: Since,
     pub(crate) follow_only: bool,
+    pub(crate) create: bool,
     pub(crate) confirm: Option<(u32, Duration)>,
     pub(crate) durable: Option<String>,
 }
@@ -67,6 +68,7 @@ impl Default for Journal {
             max_bytes: MAX_BYTES,
             since: Since::Now,
             follow_only: false,
+            create: true,
             confirm: None,
             durable: None,
         }
@@ -197,6 +199,28 @@ impl Journal {
     /// [`JournalMissing`](crate::StartError::JournalMissing).
     pub fn follow_only(mut self) -> Self {
         self.follow_only = true;
+        self
+    }
+
+    /// Sets whether the start of the bus creates the journal of a namespace that has none: by default,
+    /// it does. With `false`, it changes nothing in Redis, and fails with
+    /// [`StartError::Refused`](crate::StartError::Refused) because of
+    /// [`ConnectError::NoJournal`](crate::ConnectError::NoJournal): for tools that look.
+    ///
+    /// ```
+    /// use tidings::{Bus, ConnectError, Journal, StartError};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let journal = Journal::default().follow_only().create(false);
+    /// let started = Bus::builder("memory:no-journal-docs").journal(journal).start().await;
+    /// assert!(matches!(
+    ///     started,
+    ///     Err(StartError::Refused { source: ConnectError::NoJournal, .. })
+    /// ));
+    /// # }
+    /// ```
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
         self
     }
 }

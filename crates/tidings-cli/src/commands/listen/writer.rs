@@ -47,6 +47,11 @@ impl Writer {
         self.parts.send(part).await.map_err(|_| OutputClosed.into())
     }
 
+    /// Waits until nothing can be written any more.
+    pub(super) async fn closed(&self) {
+        self.parts.closed().await;
+    }
+
     /// Waits until the last lines are written.
     pub(super) async fn finish(self) -> anyhow::Result<()> {
         drop(self.parts);
