@@ -50,12 +50,18 @@ fn each(
 
 /// Starts a member that handles what the commands send.
 pub(crate) async fn member(fleet: &Fleet) -> Bus {
-    let tick = |builder: BusBuilder| {
-        let builder = builder.journal(Journal::default());
-        builder.on("tick", |_: serde_json::Value| async {})
-    };
-    let bus = fleet.member_with("api-1", tick).await;
-    bus.shared("filled").unwrap().set(&1).await.unwrap();
+    member_with(fleet.builder("api-1")).await
+}
+
+/// Like [`member`], with this address and name.
+pub(crate) async fn member_with(builder: BusBuilder) -> Bus {
+    let builder = builder.auto_register(false).journal(Journal::default());
+    let builder = builder.on("tick", |_: serde_json::Value| async {});
+    let bus = builder.start().await.unwrap();
+    assert!(!bus.members().await.unwrap().is_empty());
+    for name in ["filled", "filled-2"] {
+        bus.shared(name).unwrap().set(&1).await.unwrap();
+    }
     let map = bus.map::<u32, u32>("filled").unwrap();
     map.set(&1, &1).await.unwrap();
     map.set(&2, &2).await.unwrap();

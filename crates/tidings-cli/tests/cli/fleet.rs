@@ -103,10 +103,15 @@ impl Fleet {
 
     /// Writes a file of the user or the project.
     pub(crate) fn write(&self, path: &str, text: &str) {
-        let path = self.sandbox.path(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        write_in(&self.sandbox, path, text);
     }
+}
+
+/// Writes a file of the user or the project.
+pub(crate) fn write_in(sandbox: &Sandbox, path: &str, text: &str) {
+    let path = sandbox.path(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
 }
 
 /// Starts a member that stays in the list and does not run any more.

@@ -21,4 +21,5 @@ mod signals;
 mod state;
 mod support;
 mod terminal;
+mod topologies;
 mod watch;
