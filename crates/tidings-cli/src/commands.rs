@@ -22,7 +22,9 @@ pub(crate) mod servers;
 pub(crate) mod state;
 pub(crate) mod stop;
 
-use tidings_supervisor::{RemoteError, StartError, Stopped};
+use std::io::ErrorKind;
+
+use tidings_supervisor::{Rejection, RemoteError, StartError, Stopped};
 
 use crate::app::App;
 use crate::args::Command;
@@ -82,6 +84,20 @@ pub(crate) fn supervisor_help(error: &anyhow::Error) -> Option<String> {
             Some("add the name of the supervisor to the command".to_owned())
         }
         RemoteError::NotFound { .. } => Some("list all supervisors with `tidings ps`".to_owned()),
+        error if is_of_other_version(error) => Some(
+            "the supervisor may have another version: use the `tidings` that started it, or start it \
+             again with this one"
+                .to_owned(),
+        ),
         _ => None,
     })
+}
+
+/// Returns whether one side did not understand the other.
+fn is_of_other_version(error: &RemoteError) -> bool {
+    match error {
+        RemoteError::Rejected { kind, .. } => *kind == Rejection::InvalidRequest,
+        RemoteError::Unreachable { source, .. } => source.kind() == ErrorKind::InvalidData,
+        _ => false,
+    }
 }

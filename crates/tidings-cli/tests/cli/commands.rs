@@ -173,8 +173,26 @@ fn an_invalid_response_is_escaped() {
 
     let (stderr, _) = sandbox.fail(&["stop"]);
 
-    assert_eq!(stderr.lines().count(), 1, "{stderr:?}");
+    assert_eq!(stderr.lines().count(), 2, "{stderr:?}");
     assert!(stderr.contains(r"x\n\u{202e}y"), "{stderr:?}");
+    assert!(
+        stderr.contains("help: the supervisor may have another version"),
+        "{stderr:?}"
+    );
+}
+
+#[test]
+fn a_request_that_an_older_supervisor_does_not_know_is_an_error_with_help() {
+    let sandbox = Sandbox::new();
+    let rejected = r#"{"response":"rejected","kind":"invalid_request","why":"unknown variant"}"#;
+    fake_supervisor(&sandbox, "old", || rejected.to_owned());
+    let (stderr, code) = sandbox.fail(&["reload"]);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(
+        stderr.contains("error: cannot reload old: unknown variant")
+            && stderr.contains("help: the supervisor may have another version"),
+        "{stderr}"
+    );
 }
 
 /// Each supervisor responds only after both were asked.
