@@ -1,5 +1,6 @@
 //! The arguments of `tidings`, and its help.
 
+mod bench;
 mod completions;
 mod context;
 mod events;
@@ -19,6 +20,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::terminal::{Style, escape_lines, print_labeled};
 
+pub(crate) use self::bench::Bench;
 pub(crate) use self::completions::Completions;
 pub(crate) use self::context::{Context, ContextAction};
 pub(crate) use self::events::{Listen, PayloadArgs, Request, Send, Speed, To};
@@ -44,6 +46,7 @@ pub(crate) enum Command {
     Send(Send),
     Listen(Listen),
     Request(Request),
+    Bench(Bench),
     Journal(Journal),
     State(State),
     Map(Map),
@@ -64,7 +67,7 @@ pub(crate) enum Command {
 
 /// The commands below their headings in the help, because clap cannot group commands.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Events", &["send", "listen", "request"]),
+    ("Events", &["send", "listen", "request", "bench"]),
     ("Journal", &["journal"]),
     ("State", &["state", "map", "counter"]),
     ("Fleet", &["members", "servers", "doctor", "acl"]),

@@ -1,6 +1,7 @@
 //! The commands of `tidings`, one module each.
 
 pub(crate) mod acl;
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod context;
 pub(crate) mod counter;
@@ -35,6 +36,7 @@ pub(crate) async fn run_command(app: &App, command: Command) -> anyhow::Result<E
         Command::Send(send) => send::send(app, &send).await,
         Command::Listen(listen) => listen::listen(app, &listen).await,
         Command::Request(request) => request::request(app, &request).await,
+        Command::Bench(bench) => bench::bench(app, &bench).await,
         Command::Journal(journal) => journal::journal(app, &journal.action).await,
         Command::State(state) => state::state(app, &state.action).await,
         Command::Map(map) => map::map(app, &map.action).await,

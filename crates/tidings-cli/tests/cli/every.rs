@@ -17,6 +17,7 @@ pub(crate) const COMMANDS: &[&[&str]] = &[
     &["send", "tick", "id:=7", "--to", "api-1"],
     &["send", "tick", "--ack"],
     &["request", "tick"],
+    &["bench", "--rate", "1000", "--for", "100ms"],
     &["state", "set", "limits", "per_minute:=60"],
     &["state", "get", "filled"],
     &["state", "clear", "filled-2", "--yes"],

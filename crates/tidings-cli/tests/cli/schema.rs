@@ -42,6 +42,7 @@ const COMMANDS: &[&[&str]] = &[
     &["send", "tick", "--ack"],
     &["send", "-"],
     &["request", "tick"],
+    &["bench", "--rate", "1000", "--for", "100ms"],
     &["state", "set", "limits", "per_minute:=60"],
     &["state", "get", "limits"],
     &["state", "clear", "limits", "--yes"],

@@ -25,14 +25,14 @@ struct Place {
     url: String,
 }
 
-/// Returns the rules of the user `shop`, as `tidings acl` prints them.
+/// Returns the rules of the user `shop`, as `tidings acl` prints them, and the channels of `bench`.
 fn rules(more: &[&str]) -> String {
     let acl = ["acl", "--user", "shop", "-n", NAMESPACE, "--json"];
     let parts = ["--members", "--share", "--count", "--journal", "--durable"];
     let output = Sandbox::new().succeed(&[&acl[..], &parts, more].concat());
     let object: serde_json::Value = serde_json::from_str(&output).unwrap();
     let rules = object["rules"].as_str().unwrap();
-    format!("shop on >{PASSWORD} {rules}")
+    format!("shop on >{PASSWORD} {rules} &tidings:{{bench-*}}")
 }
 
 impl Place {

@@ -69,11 +69,15 @@ fn push(parts: &mut Vec<String>, word: &str) {
 /// Returns what is compared of a word.
 fn kind(word: &str) -> &str {
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
-    let is_hex = word.bytes().all(|it| it.is_ascii_hexdigit());
+    let is_id = |text: &str| {
+        let is_hex = text.bytes().all(|it| it.is_ascii_hexdigit());
+        is_hex && [8, 32].contains(&text.len())
+    };
     let parts: Vec<_> = word.split('-').collect();
     let colons = word.match_indices(':').map(|(at, _)| at);
     match () {
-        () if is_hex && [8, 32].contains(&word.len()) => "ID",
+        () if is_id(word) => "ID",
+        () if parts.len() == 2 && parts[0] == "bench" && is_id(parts[1]) => "ID",
         () if word.len() == 12 && colons.eq([2, 5]) => "TIME",
         () if parts.len() == 2 && parts.iter().all(|it| is_digits(it)) && word.len() > 12 => {
             "POSITION"
@@ -105,6 +109,7 @@ fn what_differs_between_two_runs_is_not_compared() {
         ("12:30:25.118  api-1  {}", "00:00:00.000  api-1  {}"),
         ("1764332423371-2  1s ago", "1864332423371-0  9m 58s ago"),
         ("50,000/s sent", "1000/s sent"),
+        ("in bench-7f3a1c09 at", "in bench-00000000 at"),
         (
             "ACL SETUSER shop on …",
             "ACL SETUSER shop on resetkeys -@all",

@@ -28,7 +28,7 @@ pub(super) async fn fleet_of(heading: &str) -> Option<Stage> {
     Some(match heading {
         "`tidings context`" => contexts().await,
         "Sending events" => sending().await,
-        "Many events" | "Permissions" => stage(Fleet::start().await, vec![]),
+        "Benchmark" | "Many events" | "Permissions" => stage(Fleet::start().await, vec![]),
         "Listening" => listening().await,
         "Requests" => requests().await,
         "Journal" => journal().await,
