@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use tidings::{Bus, Inspection};
 use tidings_codec::check_name;
@@ -11,6 +12,9 @@ use crate::connect::known_members;
 use crate::exit::{Exit, Problem};
 use crate::inspect::{Inspections, inspect};
 use crate::terminal::escape;
+
+/// The longest time that members have to name their events: the event waits for it.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The least similarity of a name that is suggested; 1 is equal.
 const SIMILAR: f64 = 0.6;
@@ -33,7 +37,8 @@ pub(crate) async fn check(app: &App, bus: &Bus, event: &str) -> Result<(), Probl
         return Ok(());
     }
     let members = known_members(bus).await;
-    let declared = Declared::by(&inspect(bus, members, app.global.patience()).await);
+    let timeout = app.global.timeout.min(PATIENCE);
+    let declared = Declared::by(&inspect(bus, members, timeout).await);
     if !declared.refuses(event) {
         return Ok(());
     }

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tidings::{BusBuilder, Context, HandlerError};
+use tidings::{BusBuilder, Context, HandlerError, TapItem, TapOptions};
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, stuck};
+use crate::schema;
 use crate::support::{Running, text};
 
 /// A member that passes on the payloads of one event, and its receiver.
@@ -388,93 +390,62 @@ async fn a_name_is_sent_where_a_member_handles_all_names() {
     fleet.succeed(&["send", "user.renmaed"]);
 }
 
-/// While `tidings` runs, the members of this thread do not.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_is_sent_with_a_warning_if_not_all_members_answer() {
     let fleet = Fleet::start().await;
-    let _stuck = fleet.member("job-1").await;
-    let _other = elsewhere(&fleet, "api-1");
-    let arguments = ["send", "tikc", "--timeout", "400ms"];
-    let output = fleet.tidings(&arguments);
+    let (handler, _received) = collecting("tick");
+    let _member = fleet.member_with("api-1", handler).await;
+    stuck(fleet.builder("job-1"));
+    let output = fleet.tidings(&["send", "tikc", "--timeout", "700ms"]);
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
-    let warning =
-        "warning: no member declares `tikc`; did you mean `tick`? (not all members have answered)";
+    let warning = "warning: no member declares `tikc`; did you mean `tick`? \
+                   (not all members have answered)";
     assert!(stderr.contains(warning), "{stderr}");
 }
 
-/// Starts a member in a thread of its own, with a handler of `tick` and the role `api`.
-fn elsewhere(fleet: &Fleet, name: &str) -> std::sync::mpsc::Sender<()> {
-    // It notices soon that others have lost their lease.
-    let builder = fleet
-        .builder(name)
-        .role("api")
-        .lease(Duration::from_secs(1));
-    let builder = builder.on("tick", |_: Value| async {});
-    let (end, ended) = std::sync::mpsc::channel::<()>();
-    let (start, started) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let bus = runtime.block_on(async {
-            let bus = builder.start().await.unwrap();
-            bus.members().await.unwrap();
-            bus
-        });
-        start.send(()).unwrap();
-        let _ = ended.recv();
-        drop(bus);
-    });
-    started.recv().unwrap();
-    end
-}
-
-/// While `tidings` runs, the members of this thread do not, and lose their lease.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_send_to_several_members_goes_on_after_one_that_fails() {
     let fleet = Fleet::start().await;
-    let _other = elsewhere(&fleet, "api-1");
-    let arguments = ["send", "tick", "--to", "role:api", "--timeout", "4s"];
+    let api = |bus: BusBuilder| bus.role("api").on("tick", |_: Value| async {});
+    let stays = fleet.member_with("api-1", api).await;
+    // `tidings send` waits 1 s for its handlers, after it has found the members with the role.
+    stuck(fleet.builder("job-1").lease(Duration::from_mins(1)));
     let send = async |more: &[&str]| {
-        let lost = |bus: BusBuilder| bus.role("api").lease(Duration::from_secs(3));
-        let lost = fleet.member_with("api-0", lost).await;
-        let output = fleet.tidings(&[&arguments[..], more].concat());
-        lost.shutdown(Duration::from_secs(5)).await.unwrap();
-        (
-            text(&output.stdout),
-            text(&output.stderr),
-            output.status.code(),
-        )
+        let leaves = fleet.member_with("api-2", api).await;
+        let mut tap = stays.tap(TapOptions::new()).unwrap();
+        let arguments = [&["send", "tick", "--to", "role:api"], more].concat();
+        let mut running = Running::start(fleet.command().args(arguments));
+        loop {
+            match tap.next().await.unwrap() {
+                TapItem::Event(event) if event.name() == "tidings.inspect" => break,
+                _ => {}
+            }
+        }
+        leaves.shutdown(Duration::from_secs(5)).await.unwrap();
+        let code = spawn_blocking(move || (running.code(), running));
+        let (code, running) = code.await.unwrap();
+        assert_eq!(code, 3, "{:#?}", running.stdout.all());
+        running
     };
 
-    let (stdout, stderr, code) = send(&[]).await;
-
-    assert_eq!(code, Some(3), "{stdout} {stderr}");
-    assert!(
-        stdout.starts_with("sent tick to api-1 (number "),
-        "{stdout}"
-    );
-    assert!(
-        stderr.contains("error: not sent to api-0: nobody has "),
-        "{stderr}"
-    );
-    let (stdout, stderr, code) = send(&["--ack"]).await;
-    assert_eq!(code, Some(3), "{stdout} {stderr}");
-    assert!(
-        stdout.contains("1 handled, 1 failed: api-0 (nobody has "),
-        "{stdout}"
-    );
-    let (stdout, stderr, code) = send(&["--json"]).await;
-    assert_eq!(code, Some(3), "{stdout} {stderr}");
-    let object: Value = serde_json::from_str(&stdout).unwrap();
-    let members = object["members"].as_array().unwrap();
-    assert_eq!(members[0]["name"], "api-1");
-    assert!(members[0]["sequence"].is_u64() && members[0]["error"].is_null());
-    assert_eq!(members[1]["name"], "api-0");
-    assert!(members[1]["error"].is_string());
+    let plain = send(&[]).await;
+    plain.stdout.wait_for("sent tick to api-1 (number ");
+    plain
+        .stderr
+        .wait_for("error: not sent to api-2: nobody has the id ");
+    let acknowledged = send(&["--ack"]).await;
+    let summary = "1 handled, 1 failed: api-2 (nobody has the id ";
+    acknowledged.stdout.wait_for(summary);
+    let json = send(&["--json"]).await.stdout.wait_for("\"members\"");
+    let object: Value = serde_json::from_str(&json).unwrap();
+    schema::check("send", &object);
+    let [sent, failed] = ["api-1", "api-2"].map(|name| {
+        let members = object["members"].as_array().unwrap();
+        members.iter().find(|it| it["name"] == name).unwrap()
+    });
+    assert!(sent["sequence"].is_u64() && sent["error"].is_null());
+    assert!(failed["error"].is_string() && failed["sequence"].is_null());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,6 +54,9 @@ async fn rates_are_redrawn_in_place_below_the_losses() {
     let lines = terminal.wait_for("1/s  tock");
     assert_eq!(lines.len(), 4, "{lines:#?}");
     assert!(lines[1].contains("bytes that cannot be read"), "{lines:#?}");
+    // The block of the next second is in its place.
+    let lines = terminal.wait_until(|lines| !lines.iter().any(|line| line.contains("tock")));
+    assert_eq!(lines.len(), 3, "{lines:#?}");
     terminal.enter("\u{3}");
     let (code, lines) = terminal.end();
     assert_eq!(code, 0);
