@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use std::{fmt, fs};
 
 use rcgen::{
@@ -27,6 +28,8 @@ use rcgen::{
 pub struct Certificate {
     names: Vec<String>,
     is_expired: bool,
+    /// The time for which it is valid, if it is not a long one.
+    validity: Option<Duration>,
 }
 
 impl Certificate {
@@ -35,6 +38,7 @@ impl Certificate {
         Self {
             names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
             is_expired: false,
+            validity: None,
         }
     }
 
@@ -42,6 +46,14 @@ impl Certificate {
     pub fn names(self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         Self {
             names: names.into_iter().map(Into::into).collect(),
+            ..self
+        }
+    }
+
+    /// Ends the validity of the certificate this long after the start of the server.
+    pub fn valid_for(self, validity: Duration) -> Self {
+        Self {
+            validity: Some(validity),
             ..self
         }
     }
@@ -153,6 +165,11 @@ fn parameters(certificate: &Certificate) -> CertificateParams {
         ExtendedKeyUsagePurpose::ServerAuth,
         ExtendedKeyUsagePurpose::ClientAuth,
     ];
+    if let Some(validity) = certificate.validity {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.expect("it is later than 1970");
+        parameters.not_after = date_time_ymd(1970, 1, 1) + now + validity;
+    }
     if certificate.is_expired {
         parameters.not_before = date_time_ymd(2000, 1, 1);
         parameters.not_after = date_time_ymd(2001, 1, 1);

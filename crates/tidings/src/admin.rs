@@ -16,6 +16,7 @@
 //! ```
 
 mod answers;
+mod certificate;
 mod cluster_nodes;
 mod databases;
 mod examine;

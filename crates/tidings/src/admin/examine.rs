@@ -1,10 +1,16 @@
 //! What follows from several answers of a server, beyond its settings.
 
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
 use crate::admin::answers::Asking;
 use crate::admin::server::{ServerRole, ServerState};
 use crate::admin::settings::Settings;
-use crate::admin::{cluster_nodes, databases, permissions};
+use crate::admin::{certificate, cluster_nodes, databases, permissions};
 use crate::namespace::Namespace;
+use crate::resp::Client;
+use crate::transport::server::certificate::certificate;
 use crate::transport::servers::{Located, Servers};
 
 /// Adds the view of a node of a cluster, and to the settings what was not a single answer.
@@ -17,10 +23,18 @@ pub(super) async fn examine(
     let Some(settings) = state.settings.clone() else {
         return state;
     };
+    let access = servers.access(located);
+    let certificate = certificate(access, &located.at).await;
+    let settings = Settings {
+        certificate_ends: certificate.as_deref().and_then(certificate::end),
+        ..settings
+    };
     if state.role == ServerRole::Sentinel {
-        return state;
+        let settings = Some(settings);
+        return ServerState { settings, ..state };
     }
     let client = asking.client();
+    let (round_trip, clock_offset) = clock(&client).await;
     let nodes: Option<String> = match &located.node {
         Some(_) => asking.words("CLUSTER NODES").await,
         None => None,
@@ -28,9 +42,11 @@ pub(super) async fn examine(
     let missing = permissions::missing(&client, namespace).await;
     let has_journal = databases::has_journal(&client, namespace).await;
     // Last, because the connection stays in another database.
-    let own = servers.access(located).database();
+    let own = access.database();
     let other_databases = databases::others(&client, &state.info, namespace, own).await;
     ServerState {
+        round_trip: round_trip.min(state.round_trip),
+        clock_offset,
         nodes: cluster_nodes::parse(&nodes.unwrap_or_default()),
         settings: Some(Settings {
             missing,
@@ -40,4 +56,27 @@ pub(super) async fn examine(
         }),
         ..state
     }
+}
+
+/// Asks for the time, and returns the shortest round trip of three, with the milliseconds by which the
+/// clock of the server was ahead of the one here. One alone may be long on a busy machine.
+async fn clock(client: &Client) -> (Duration, Option<i64>) {
+    let mut shortest = (Duration::MAX, None);
+    for _ in 0..3 {
+        let (here, began) = (SystemTime::now(), Instant::now());
+        let asked = redis::cmd("TIME").query_async(&mut client.clone()).await;
+        let took = began.elapsed();
+        if took < shortest.0 {
+            let there: Option<(u64, u64)> = asked.ok();
+            shortest = (took, there.and_then(|there| ahead(there, here + took / 2)));
+        }
+    }
+    shortest
+}
+
+fn ahead((seconds, micros): (u64, u64), here: SystemTime) -> Option<i64> {
+    let here = here.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let there = seconds.checked_mul(1_000)?.checked_add(micros / 1_000)?;
+    let here = i64::try_from(here.as_millis()).ok()?;
+    i64::try_from(there).ok()?.checked_sub(here)
 }

@@ -36,6 +36,9 @@ pub struct ServerState {
     pub round_trip: Duration,
     /// Its clock, at the middle of that time.
     pub clock: Option<SystemTime>,
+    /// The milliseconds by which its clock is ahead of the one of this machine, if the settings were
+    /// asked for.
+    pub clock_offset: Option<i64>,
     /// The bytes of its replication stream.
     pub offset: Option<u64>,
     /// The replication of a replica.

@@ -1,6 +1,7 @@
 //! The settings of a server: configuration and users. They are never changed.
 
 use std::collections::HashMap;
+use std::time::SystemTime;
 
 use futures_util::future::join_all;
 use redis::{FromRedisValue, Value};
@@ -69,6 +70,8 @@ pub struct Settings {
     pub default_user: Option<AclUser>,
     /// The permissions that the user of the connection lacks for a part of the library.
     pub missing: Vec<MissingPermissions>,
+    /// The end of the server's certificate, with TLS.
+    pub certificate_ends: Option<SystemTime>,
     /// True if the namespace has a journal there. A node of a cluster only knows of its own keys.
     pub has_journal: Option<bool>,
     /// The other databases of the server that have members or a journal of the namespace.

@@ -45,6 +45,7 @@ pub(crate) const CHECKS: &[Check] = &[
     check("default-user", security::default_user),
     check("open-network", security::open_network),
     check("encryption", security::encryption),
+    check("certificate", security::certificate),
     check("master-password", security::master_password),
     check("disk", persistence::disk),
     check("persistence", persistence::persistence),
@@ -83,12 +84,29 @@ pub(crate) const CHECKS: &[Check] = &[
 mod tests {
     use std::collections::BTreeSet;
     use std::fs;
+    use std::path::PathBuf;
 
     use super::*;
 
+    fn directory() -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+    }
+
+    #[test]
+    fn each_check_has_a_test_that_names_it() {
+        let tests = fs::read_dir(directory().join("tests/cli/doctor")).unwrap();
+        let texts = tests.map(|file| fs::read_to_string(file.unwrap().path()).unwrap());
+        let all = texts.collect::<String>();
+        let untested = CHECKS
+            .iter()
+            .filter(|check| !all.contains(&format!("\"{}\"", check.id)));
+        let untested: Vec<_> = untested.map(|check| check.id).collect();
+        assert!(untested.is_empty(), "{untested:?}");
+    }
+
     #[test]
     fn each_check_is_in_the_table_of_the_book() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/cli.md");
+        let path = directory().join("../../docs/src/cli.md");
         let page = fs::read_to_string(path).unwrap();
         let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
         let rows: BTreeSet<_> = rows.filter_map(|row| row.split('`').next()).collect();

@@ -70,6 +70,8 @@ pub(crate) struct State {
     pub(crate) is_open: Option<bool>,
     /// Whether it has a password for its master.
     pub(crate) has_master_password: Option<bool>,
+    /// The time for which its certificate is still valid, with TLS.
+    pub(crate) certificate_left: Option<Duration>,
     /// The bytes that wait for the slowest subscriber.
     pub(crate) largest_backlog: Option<u64>,
     /// Whether the namespace has a journal there.
@@ -136,8 +138,20 @@ pub(crate) struct ClusterNode {
 /// The start of the bus of this command.
 #[derive(Debug)]
 pub(crate) struct Connected {
-    /// The time until it received its own event; otherwise the reason.
-    pub(crate) echo: Result<Duration, String>,
+    pub(crate) echo: Echo,
+}
+
+/// What became of an event that the bus sent.
+#[derive(Debug)]
+pub(crate) enum Echo {
+    /// It came back after this time.
+    Received(Duration),
+    /// It was not sent, because of this.
+    NotSent(String),
+    /// It was not sent, because the members are not known.
+    Unknown(String),
+    /// It did not come back within this time.
+    Missing(Duration),
 }
 
 /// The error of a bus that did not start.

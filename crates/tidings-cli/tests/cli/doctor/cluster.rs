@@ -35,6 +35,26 @@ async fn a_cluster_with_wrong_settings_and_uncovered_slots_is_found() {
     }
     examine(&fleet, &cluster).has_only(&[]);
 
+    // An address that only the other nodes can use, as inside of a container.
+    let second = cluster.servers().nth(1).unwrap();
+    let announce = ["CONFIG", "SET", "cluster-announce-port", "1"];
+    second.command(&announce).await;
+    let host = first.address();
+    let one = format!("redis+cluster://:{PASSWORD}@{host}");
+    wait_for("the wrong address is known", SECONDS, async || {
+        let examination = examine_at(&fleet, &one);
+        examination.severity("reach") == "error"
+    })
+    .await;
+    let examination = examine_at(&fleet, &one);
+    let cure = &examination.cures("reach")[0];
+    assert!(
+        cure.contains("-p 1 PING") && cure.contains("cluster-announce-ip"),
+        "{cure}"
+    );
+    let announce = ["CONFIG", "SET", "cluster-announce-port", "0"];
+    second.command(&announce).await;
+
     first.command(&["CLUSTER", "DELSLOTS", "0", "1", "2"]).await;
     wait_for("the slots are missing", SECONDS, async || {
         let examination = examine(&fleet, &cluster);

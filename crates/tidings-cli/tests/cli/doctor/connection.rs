@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidings::Bus;
 use tidings_testkit::{Fault, Proxy, Redis};
 
-use crate::doctor::examination::{examine, examine_at};
+use crate::doctor::examination::{examine, examine_at, examine_with};
 use crate::doctor::foreign::Foreign;
 use crate::doctor::settings::healthy;
 use crate::fleet::{NAMESPACE, PASSWORD};
@@ -55,7 +55,10 @@ async fn the_address_of_a_replica_is_an_error_that_names_the_master() {
         .replica_of(&fleet.redis)
         .start()
         .await;
-    let examination = examine_at(&fleet, &replica.url());
+    // The bus waits until the server is the master.
+    let mut command = fleet.command();
+    let command = command.env("TIDINGS_URL", replica.url());
+    let examination = examine_with(command.args(["--timeout", "500ms"]));
     assert_eq!(examination.code, 3);
     assert_eq!(examination.severity("role"), "error");
     let master = format!("--url redis://127.0.0.1:{}", fleet.redis.port());

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, Journal};
+use tidings::{Bus, HandlerOptions, Journal, Overflow};
 use tidings_testkit::wait_for;
 
 use crate::doctor::examination::{examine, paste};
 use crate::doctor::settings::healthy;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, NAMESPACE, PASSWORD};
 
 const SECONDS: Duration = Duration::from_secs(5);
 
@@ -124,4 +124,53 @@ async fn a_member_without_the_journal_of_the_others_is_an_error() {
         "{problems:?}"
     );
     assert!(examination.text("member-journal").ends_with(": api-2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_cannot_read_its_journal_is_not_ready() {
+    let user = format!("api on >{PASSWORD} ~* &* +@all");
+    let fleet = Fleet::start_with(|redis| redis.password(PASSWORD).user(user)).await;
+    set(&fleet, "appendonly", "yes").await;
+    let bus = Bus::builder(&fleet.redis.url_as("api", PASSWORD)).namespace(NAMESPACE);
+    let bus = bus
+        .name("api-1")
+        .auto_register(false)
+        .on_failure(|_| async {});
+    let bus = bus.journal(Journal::default()).start().await.unwrap();
+    bus.members().await.unwrap();
+    bus.send_to_all("tick", &1).await.unwrap();
+    examine(&fleet).has_only(&[]);
+
+    let deny = ["ACL", "SETUSER", "api", "-xread"];
+    fleet.redis.command(&deny).await;
+    wait_for("it is not ready", SECONDS, async || {
+        examine(&fleet).severity("member-ready") == "error"
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_far_behind_the_journal_is_a_warning() {
+    let (fleet, member) = with_journal(Journal::default()).await;
+    let waits = HandlerOptions::new().queue(1).overflow(Overflow::Block);
+    let slow = |_: u32| tokio::time::sleep(Duration::from_millis(200));
+    let _handler = member.on_with("tick", waits, slow).unwrap();
+    for number in 0..40_u32 {
+        member.send_to_all("tick", &number).await.unwrap();
+    }
+    // An entry of a minute later. The member looks again soon after a send.
+    let stream = "tidings:{shop}:journal";
+    let last = ["XREVRANGE", stream, "+", "-", "COUNT", "1"];
+    let last = fleet.redis.cli(&last).await;
+    let (milliseconds, _) = last.split_once('-').unwrap();
+    let later = milliseconds.parse::<u64>().unwrap() + 60_000;
+    let add = ["XADD", stream, &format!("{later}-0"), "x", "y"];
+    fleet.redis.command(&add).await;
+    member.send_to_all("tick", &40_u32).await.unwrap();
+
+    wait_for("it knows of the entry", SECONDS, async || {
+        let problems = examine(&fleet);
+        problems.problems().contains(&("journal-behind", "warning"))
+    })
+    .await;
 }

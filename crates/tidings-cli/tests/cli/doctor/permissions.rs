@@ -104,3 +104,15 @@ async fn a_user_without_the_right_to_look_has_skipped_checks_and_no_wrong_ones()
         "{parts:#?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_that_cannot_be_listed_are_skipped_with_the_reason() {
+    let fleet = with_user("~* &* +@all -evalsha").await;
+    let examination = examine_as_shop(&fleet);
+    let of_permissions =
+        |(check, severity): &(&str, &str)| *check == "permissions" && *severity == "warning";
+    let problems = examination.problems();
+    assert!(problems.iter().all(of_permissions), "{problems:?}");
+    assert_eq!(examination.severity("members"), "skipped");
+    assert!(examination.text("members").contains("evalsha"));
+}

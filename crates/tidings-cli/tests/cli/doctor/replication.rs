@@ -15,6 +15,11 @@ async fn with_replica() -> (Fleet, Redis) {
     let fleet = healthy().await;
     let replica = Redis::builder().password(PASSWORD).replica_of(&fleet.redis);
     let replica = replica.start().await;
+    // The master takes a moment longer to notice that it is in sync.
+    wait_for("it is in sync", SECONDS, async || {
+        examine(&fleet).severity("replica-lag") == "ok"
+    })
+    .await;
     (fleet, replica)
 }
 

@@ -1,5 +1,9 @@
 //! Servers that others can use.
 
+use std::time::Duration;
+
+use tidings_testkit::{Certificate, RedisBuilder};
+
 use crate::doctor::examination::{examine, examine_at, paste};
 use crate::doctor::settings::healthy;
 use crate::fleet::{Fleet, PASSWORD};
@@ -19,7 +23,7 @@ async fn a_default_user_without_a_password_is_a_warning() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_open_to_the_network_is_an_error() {
-    let open = |redis: tidings_testkit::RedisBuilder| {
+    let open = |redis: RedisBuilder| {
         redis
             .config("bind", "0.0.0.0")
             .config("protected-mode", "no")
@@ -48,4 +52,19 @@ async fn a_connection_with_tls_is_encrypted() {
         examination.text("encryption"),
         "the connection is encrypted"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_ends_soon_is_found() {
+    for (days, severity) in [(30, None), (14, Some("warning")), (2, Some("error"))] {
+        let validity = Duration::from_hours(days * 24);
+        let certificate = Certificate::new().valid_for(validity);
+        let redis = |redis: RedisBuilder| redis.password(PASSWORD).tls_with(certificate);
+        let fleet = Fleet::start_with(redis).await;
+        let ca = fleet.redis.ca_file();
+        let url = format!("{}?ca={}", fleet.redis.tls_url(), ca.display());
+        let examination = examine_at(&fleet, &url);
+        let problems = severity.map(|severity| ("certificate", severity));
+        examination.has_only(problems.as_slice());
+    }
 }

@@ -9,13 +9,14 @@ use crate::fleet::{Fleet, PASSWORD};
 
 const SECONDS: Duration = Duration::from_secs(20);
 
-/// Three sentinels with a password, and the Redis that `Fleet` has besides.
+/// Sentinels, with servers that need a password, and the Redis that `Fleet` has besides.
 async fn start() -> (Fleet, Sentinels) {
     let sentinels = Sentinels::builder()
         .servers(|server| server.password(PASSWORD))
         .down_after(Duration::from_millis(400))
         .start();
-    tokio::join!(Fleet::start(), sentinels)
+    let (fleet, sentinels) = tokio::join!(Fleet::start(), Box::pin(sentinels));
+    (fleet, sentinels)
 }
 
 fn examine(fleet: &Fleet, sentinels: &Sentinels) -> Examination {

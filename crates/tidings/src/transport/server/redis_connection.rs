@@ -97,6 +97,12 @@ impl Access {
         }
     }
 
+    /// The TLS options, if the address has TLS.
+    #[cfg(feature = "admin")]
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
     /// The number of the database in the address.
     #[cfg(feature = "admin")]
     pub(crate) fn database(&self) -> u64 {

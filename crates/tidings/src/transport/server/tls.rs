@@ -11,6 +11,7 @@ use redis::RedisError;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -35,6 +36,30 @@ pub(crate) async fn agree(
     host: &str,
     tcp: Tcp,
 ) -> Result<Pin<Box<dyn Stream>>, ConnectError> {
+    let stream = handshake(doing, tls, host, tcp).await?;
+    Ok(Box::pin(stream))
+}
+
+/// Does the TLS handshake, and returns the certificate of the server, in DER.
+#[cfg(feature = "admin")]
+pub(crate) async fn certificate(
+    doing: &'static str,
+    tls: &Tls,
+    host: &str,
+    tcp: Tcp,
+) -> Result<Option<Vec<u8>>, ConnectError> {
+    let stream = handshake(doing, tls, host, tcp).await?;
+    let chain = stream.get_ref().1.peer_certificates();
+    let own = chain.and_then(|chain| chain.first());
+    Ok(own.map(|certificate| certificate.to_vec()))
+}
+
+async fn handshake(
+    doing: &'static str,
+    tls: &Tls,
+    host: &str,
+    tcp: Tcp,
+) -> Result<TlsStream<Tcp>, ConnectError> {
     let until = Instant::now() + HANDSHAKE;
     let agreeing = async {
         let name = server_name(tls, host)?;
@@ -54,10 +79,7 @@ pub(crate) async fn agree(
             )),
         }
     };
-    match agreeing.await {
-        Ok(stream) => Ok(Box::pin(stream)),
-        Err(problem) => Err(problem.into_error(doing)),
-    }
+    agreeing.await.map_err(|problem| problem.into_error(doing))
 }
 
 /// Returns the TLS error that ended a connection after the handshake: the server's verdict on the

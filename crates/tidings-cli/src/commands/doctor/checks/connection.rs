@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::commands::doctor::command::quoted;
-use crate::commands::doctor::facts::{Facts, MissingRules, Part, Role, Server};
+use crate::commands::doctor::facts::{Echo, Facts, MissingRules, Part, Role, Server};
 use crate::commands::doctor::finding::{Finding, each, joined};
 use tidings::TopologyKind;
 
@@ -111,15 +111,19 @@ pub(crate) fn echo(facts: &Facts) -> Vec<Finding> {
     let Ok(connected) = &facts.bus else {
         return Vec::new();
     };
-    match &connected.echo {
-        Ok(time) => vec![Finding::ok(format!(
-            "receives its own event within {time:.1?}"
-        ))],
-        Err(why) => {
-            let text = format!("an event of this bus does not come back: {why}");
-            vec![with_cure(Finding::error(text), why)]
+    vec![match &connected.echo {
+        Echo::Received(time) => Finding::ok(format!("receives its own event within {time:.1?}")),
+        Echo::Unknown(why) => Finding::skipped(why),
+        Echo::NotSent(why) => {
+            let text = format!("a bus cannot send: {why}");
+            with_cure(Finding::error(text), why)
         }
-    }
+        Echo::Missing(time) => Finding::error(format!(
+            "an event of this bus did not come back within {time:?}: it is sent to another server \
+             than it is received from"
+        ))
+        .cure(format!("tidings listen -n {}", quoted(&facts.namespace))),
+    }]
 }
 
 /// Errors of Redis that have a cure name it: `… ACL SETUSER shop +publish`.

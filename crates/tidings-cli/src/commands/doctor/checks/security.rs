@@ -1,10 +1,16 @@
 //! Checks of who can use the servers.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::commands::doctor::checks::settings::set;
 use crate::commands::doctor::facts::{Facts, State, Unseen};
-use crate::commands::doctor::finding::{Finding, each};
+use crate::commands::doctor::finding::{Finding, each, joined};
+use crate::terminal::age;
+
+/// The time in which a certificate is usually renewed, and the time in which it must be.
+const SOON: Duration = Duration::from_hours(21 * 24);
+const VERY_SOON: Duration = Duration::from_hours(3 * 24);
 
 /// The cure of a user without a password. The administrator chooses one.
 const WITH_PASSWORD: [&str; 4] = ["ACL", "SETUSER", "default", ">PASSWORD"];
@@ -65,6 +71,26 @@ pub(crate) fn encryption(facts: &Facts) -> Vec<Finding> {
         }
         .cure(cure),
     ]
+}
+
+pub(crate) fn certificate(facts: &Facts) -> Vec<Finding> {
+    let all = facts.servers.iter().chain(&facts.sentinels);
+    let findings = all.filter_map(|server| {
+        let left = server.state.as_ref().ok()?.certificate_left?;
+        let text = format!("the certificate of the server ends in {}", age(left));
+        let finding = match left {
+            left if left < VERY_SOON => Finding::error(text),
+            left if left < SOON => Finding::warning(text),
+            _ => return Some(Finding::ok("no certificate ends soon").at(server)),
+        };
+        let load = set(server, "tls-cert-file", "FILE");
+        Some(
+            finding
+                .at(server)
+                .cure(format!("{load}    # a renewed one")),
+        )
+    });
+    joined(findings.collect())
 }
 
 /// Returns the host of `host:port`; the path of a socket is its own.

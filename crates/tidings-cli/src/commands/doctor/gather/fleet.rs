@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use tidings::{Bus, Journal, Member, ResponseError, StartError, TapItem, TapOptions, report};
+use tidings::{
+    Bus, Journal, Member, RequestError, ResponseError, StartError, TapItem, TapOptions, report,
+};
 use tokio::time::timeout;
 
 use crate::app::App;
 use crate::commands::doctor::facts::{
-    Connected, DurableFacts, Fleet, JournalFacts, MemberFacts, Refusal, Silence,
+    Connected, DurableFacts, Echo, Fleet, JournalFacts, MemberFacts, Refusal, Silence,
 };
 use crate::connect::{connect_with, has_journal};
 use crate::settings::Settings;
@@ -70,14 +72,18 @@ fn described(member: &Member) -> MemberFacts {
 }
 
 /// Asks all members for their inspection. The request comes back to this bus, too: its own echo.
-async fn inspect(bus: &Bus, fleet: &mut Fleet) -> Result<Duration, String> {
+async fn inspect(bus: &Bus, fleet: &mut Fleet) -> Echo {
     let mut tap = match bus.tap(TapOptions::new()) {
         Ok(tap) => tap,
-        Err(error) => return Err(report(&error).to_string()),
+        Err(error) => return Echo::Unknown(report(&error).to_string()),
     };
     let began = Instant::now();
     let request = bus.inspect().timeout(fleet.waited).await;
-    let mut responses = request.map_err(|error| report(&error).to_string())?;
+    let mut responses = match request {
+        Ok(responses) => responses,
+        Err(RequestError::Members(error)) => return Echo::Unknown(report(&error).to_string()),
+        Err(error) => return Echo::NotSent(report(&error).to_string()),
+    };
     let own = async {
         while let Some(item) = tap.next().await {
             if matches!(&item, TapItem::Event(event) if event.sender() == Some(bus.id())) {
@@ -112,8 +118,8 @@ async fn inspect(bus: &Bus, fleet: &mut Fleet) -> Result<Duration, String> {
             .or_insert(Silence::NoAnswer);
     }
     match echo {
-        Ok(true) => Ok(took),
-        _ => Err(format!("not within {ECHO:?}")),
+        Ok(true) => Echo::Received(took),
+        _ => Echo::Missing(ECHO),
     }
 }
 

@@ -38,7 +38,7 @@ fn state_of(state: admin::ServerState) -> State {
             _ => Role::Unknown,
         },
         round_trip: state.round_trip,
-        clock_offset: state.clock.map(offset),
+        clock_offset: state.clock_offset,
         info: fields(&state.info),
         config: fields(&settings.config),
         cluster: fields(&state.cluster),
@@ -49,6 +49,10 @@ fn state_of(state: admin::ServerState) -> State {
             .default_user
             .map(|user| user.is_on && user.is_without_password),
         has_master_password: settings.has_master_password,
+        certificate_left: settings.certificate_ends.map(|end| {
+            let left = end.duration_since(SystemTime::now());
+            left.unwrap_or_default()
+        }),
         largest_backlog: state.largest_backlog,
         databases: settings.other_databases,
         has_journal: settings.has_journal.unwrap_or_default(),
@@ -94,15 +98,5 @@ fn missing_rules(user: &str, missing: &admin::MissingPermissions) -> MissingRule
         },
         is_partial: missing.is_partial,
         rules: missing.rules.clone(),
-    }
-}
-
-/// Returns the time of a server minus that of this machine now, in milliseconds.
-fn offset(clock: SystemTime) -> i64 {
-    let milliseconds =
-        |time: std::time::Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-    match clock.duration_since(SystemTime::now()) {
-        Ok(ahead) => milliseconds(ahead),
-        Err(behind) => -milliseconds(behind.duration()),
     }
 }

@@ -24,6 +24,18 @@ pub(crate) async fn agree(
     Err(ConnectError::Io { doing, source })
 }
 
+#[cfg(feature = "admin")]
+#[expect(clippy::unused_async, reason = "as the one with TLS")]
+pub(crate) async fn certificate(
+    doing: &'static str,
+    _tls: &Tls,
+    _host: &str,
+    _tcp: Tcp,
+) -> Result<Option<Vec<u8>>, ConnectError> {
+    let source = io::ErrorKind::Unsupported.into();
+    Err(ConnectError::Io { doing, source })
+}
+
 pub(crate) fn explain(_doing: &'static str, _error: &RedisError) -> Option<ConnectError> {
     None
 }
