@@ -2,19 +2,27 @@
 
 /// Returns the command line that has a server at `host:port` run a command.
 pub(crate) fn redis_cli(address: &str, is_tls: bool, words: &[&str]) -> String {
-    let mut line = "redis-cli".to_owned();
-    match address.rsplit_once(':') {
-        Some((host, port)) if port.parse::<u16>().is_ok() => {
-            // redis-cli takes an IPv6 address without brackets.
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            line = line_of(&line, &["-h", host, "-p", port]);
-        }
-        _ => line = line_of(&line, &["-s", address]),
-    }
+    let (host, port) = host_and_port(address);
+    let mut line = if port.is_empty() {
+        line_of("redis-cli", &["-s", address])
+    } else {
+        line_of("redis-cli", &["-h", host, "-p", port])
+    };
     if is_tls {
         line.push_str(" --tls");
     }
     line_of(&line, words)
+}
+
+/// Returns the host as redis-cli takes it, without brackets, and the port; no port for a socket.
+pub(crate) fn host_and_port(address: &str) -> (&str, &str) {
+    match address.rsplit_once(':') {
+        Some((host, port)) if port.parse::<u16>().is_ok() => {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            (host, port)
+        }
+        _ => (address, ""),
+    }
 }
 
 fn line_of(start: &str, words: &[&str]) -> String {

@@ -48,7 +48,10 @@ pub(crate) fn nodes(facts: &Facts) -> Vec<Finding> {
         let trouble = trouble(facts, node)?;
         let is_replica = has(node, "slave");
         let role = if is_replica { "replica" } else { "master" };
-        let text = format!("the {role} {} {trouble}, say other nodes", node.address);
+        let address = &node.address;
+        let text = format!(
+            "the {role} {address} {trouble}, say other nodes: start it, or have all nodes forget it"
+        );
         let finding = if is_replica {
             Finding::warning(text)
         } else {
@@ -56,7 +59,7 @@ pub(crate) fn nodes(facts: &Facts) -> Vec<Finding> {
         };
         let id = quoted(&node.id);
         Some(finding.cure(format!(
-            "redis-cli --cluster call HOST:PORT CLUSTER FORGET {id}    # if it does not come back"
+            "redis-cli --cluster call HOST:PORT CLUSTER FORGET {id}"
         )))
     });
     let findings: Vec<_> = findings.collect();
@@ -103,10 +106,10 @@ pub(crate) fn replicas(facts: &Facts) -> Vec<Finding> {
     let masters = view.iter().filter(|it| it.has_slots && it.master.is_none());
     let without = masters.filter(|node| !with.contains(&node.id));
     let findings = without.map(|node| {
-        let text = "a master has no replica: its keys are unavailable when it is down";
+        let text = "a master has no replica, so its keys are unavailable when it is down: make an \
+                    empty node its replica";
         let id = quoted(&node.id);
-        let cure =
-            format!("redis-cli -h HOST -p PORT CLUSTER REPLICATE {id}    # on an empty node");
+        let cure = format!("redis-cli -h HOST -p PORT CLUSTER REPLICATE {id}");
         let mut finding = Finding::warning(text).cure(cure);
         finding.servers.push(node.address.clone());
         finding

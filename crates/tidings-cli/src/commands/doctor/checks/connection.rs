@@ -16,20 +16,14 @@ const APART: u64 = 1_000;
 pub(crate) fn reach(facts: &Facts) -> Vec<Finding> {
     let silent = facts.servers.iter().filter_map(|server| {
         let error = server.state.as_ref().err()?;
-        let text = format!("the server cannot be used from here: {error}");
+        let hint = match facts.topology {
+            TopologyKind::Cluster => " (is `cluster-announce-ip` an address for here?)",
+            TopologyKind::Sentinel => " (is `replica-announce-ip` an address for here?)",
+            _ => "",
+        };
+        let text = format!("the server cannot be used from here: {error}{hint}");
         let finding = Finding::error(text).at(server);
-        Some(match facts.topology {
-            TopologyKind::Standalone => finding.cure(server.cli(&["PING"])),
-            _ => finding.cure(format!(
-                "{}    # if it is not down, it announces a wrong address: see {}",
-                server.cli(&["PING"]),
-                if facts.topology == TopologyKind::Cluster {
-                    "cluster-announce-ip"
-                } else {
-                    "replica-announce-ip"
-                },
-            )),
-        })
+        Some(finding.cure(server.cli(&["PING"])))
     });
     let silent = joined(silent.collect());
     if !silent.is_empty() {
@@ -90,10 +84,11 @@ pub(crate) fn clock(facts: &Facts) -> Vec<Finding> {
         }
         let apart = Duration::from_millis(offset.unsigned_abs());
         let way = if offset > 0 { "ahead of" } else { "behind" };
-        let text = format!("the clock of Redis is {apart:.1?} {way} the clock of this machine");
-        Ok(Some(
-            Finding::warning(text).cure("chronyc tracking    # on both machines"),
-        ))
+        let text = format!(
+            "the clock of Redis is {apart:.1?} {way} the clock of this machine: one of them is not \
+             synchronized"
+        );
+        Ok(Some(Finding::warning(text).cure("chronyc tracking")))
     })
 }
 

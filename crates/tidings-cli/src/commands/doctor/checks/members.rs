@@ -71,7 +71,7 @@ pub(crate) fn answer(facts: &Facts) -> Vec<Finding> {
                 "{name} is a member but did not answer within {:?}: it is disconnected or stuck",
                 facts.fleet.waited
             ))
-            .cure(format!("restart the process {name}, and look at its log")),
+            .cure(format!("restart {}, and look at its log", quoted(name))),
         })
     });
     let silent: Vec<_> = silent.collect();
@@ -95,7 +95,7 @@ pub(crate) fn ready(facts: &Facts) -> Vec<Finding> {
                 "{} is not ready since {since}: it does not receive all events",
                 member.name
             );
-            Some(Finding::error(text).cure(listen(facts)))
+            Some(Finding::error(text).cure(log_of(member)))
         },
     )
 }
@@ -144,7 +144,7 @@ pub(crate) fn failures(facts: &Facts) -> Vec<Finding> {
             let mut recent = inspection.failures.iter();
             let last = recent.rfind(|failure| is_recent(inspection, failure.at))?;
             let text = format!("{} reported a failure: {}", member.name, last.text);
-            Some(Finding::warning(text).cure(format!("look at the log of {}", member.name)))
+            Some(Finding::warning(text).cure(log_of(member)))
         },
     )
 }
@@ -308,10 +308,6 @@ pub(crate) fn journal_use(facts: &Facts) -> Vec<Finding> {
     vec![Finding::error(text).cure("give all processes `BusBuilder::journal`")]
 }
 
-/// The command that shows what the namespace receives.
-fn listen(facts: &Facts) -> String {
-    format!(
-        "tidings listen -n {}    # and the log of the member",
-        quoted(&facts.namespace)
-    )
+fn log_of(member: &MemberFacts) -> String {
+    format!("look at the log of {}", quoted(&member.name))
 }

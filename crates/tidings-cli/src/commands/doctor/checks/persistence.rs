@@ -133,14 +133,15 @@ fn retained(name: &DurableFacts) -> Option<Finding> {
     let (shown, since, kept) = (&name.name, age(name.age), shortly(name.max_age));
     let begins = format!("no process reads for the durable name {shown} since {since}");
     Some(if name.age > name.max_age {
-        let text = format!("{begins}, and the journal keeps events for {kept}: it misses events");
+        let text = format!(
+            "{begins}, and the journal keeps events for {kept}: it misses events; start it with a \
+             longer `Journal::max_age`, or remove the name"
+        );
         let remove = format!("tidings journal remove {} --yes", quoted(shown));
-        Finding::error(text).cure(format!(
-            "{remove}    # or start its process, with `Journal::max_age` longer than its outages"
-        ))
+        Finding::error(text).cure(remove)
     } else {
-        let text = format!("{begins}, and the journal keeps events for {kept}");
-        Finding::warning(text).cure("tidings journal positions    # then start its process")
+        let text = format!("{begins}, and the journal keeps events for {kept}: start it");
+        Finding::warning(text).cure("tidings journal positions")
     })
 }
 

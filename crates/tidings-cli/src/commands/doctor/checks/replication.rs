@@ -3,6 +3,7 @@
 use tidings::TopologyKind;
 
 use crate::commands::doctor::checks::settings::{bytes, set};
+use crate::commands::doctor::command::{host_and_port, quoted};
 use crate::commands::doctor::facts::{Facts, Role, State};
 use crate::commands::doctor::finding::{Finding, each, each_master};
 
@@ -28,10 +29,8 @@ pub(crate) fn replica_link(facts: &Facts) -> Vec<Finding> {
         let host = state.info("master_host")?;
         let port = state.info("master_port")?;
         let text = format!("the replica is not connected to its master {host}:{port}");
-        Ok(Some(Finding::error(text).cure(format!(
-            "{}    # and the log of the replica",
-            server.cli(&["INFO", "replication"])
-        ))))
+        let look = server.cli(&["INFO", "replication"]);
+        Ok(Some(Finding::error(text).cure(look)))
     })
 }
 
@@ -103,14 +102,19 @@ pub(crate) fn replica_count(facts: &Facts) -> Vec<Finding> {
     if facts.topology != TopologyKind::Sentinel {
         return Vec::new();
     }
-    each_master(facts, |_, state| {
-        let replicas = state.info_number("connected_slaves")?;
-        Ok(Some(if replicas > 0 {
-            Finding::ok("the master has replicas")
-        } else {
-            Finding::error("the master has no replica: there is no server for a failover")
-                .cure("redis-cli -h HOST -p PORT REPLICAOF MASTER-HOST MASTER-PORT    # on the new replica")
-        }))
+    each_master(facts, |server, state| {
+        if state.info_number("connected_slaves")? > 0 {
+            return Ok(Some(Finding::ok("the master has replicas")));
+        }
+        let text = "the master has no replica, so there is no server for a failover: make another \
+                    server its replica";
+        let (host, port) = host_and_port(&server.address);
+        let replicate = format!(
+            "redis-cli -h HOST -p PORT REPLICAOF {} {}",
+            quoted(host),
+            quoted(port)
+        );
+        Ok(Some(Finding::error(text).cure(replicate)))
     })
 }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::commands::doctor::checks::settings::set;
+use crate::commands::doctor::command::host_and_port;
 use crate::commands::doctor::facts::{Facts, State, Unseen};
 use crate::commands::doctor::finding::{Finding, each, joined};
 use crate::terminal::age;
@@ -55,7 +56,7 @@ pub(crate) fn encryption(facts: &Facts) -> Vec<Finding> {
     let all = facts.servers.iter().chain(&facts.sentinels);
     let foreign: Vec<_> = all
         .map(|server| &server.address)
-        .filter(|address| !is_local(host(address)))
+        .filter(|address| !is_local(host_and_port(address).0))
         .cloned()
         .collect();
     if foreign.is_empty() {
@@ -77,26 +78,19 @@ pub(crate) fn certificate(facts: &Facts) -> Vec<Finding> {
     let all = facts.servers.iter().chain(&facts.sentinels);
     let findings = all.filter_map(|server| {
         let left = server.state.as_ref().ok()?.certificate_left?;
-        let text = format!("the certificate of the server ends in {}", age(left));
+        let text = format!(
+            "the certificate of the server ends in {}: have the server load a renewed one",
+            age(left)
+        );
         let finding = match left {
             left if left < VERY_SOON => Finding::error(text),
             left if left < SOON => Finding::warning(text),
             _ => return Some(Finding::ok("no certificate ends soon").at(server)),
         };
         let load = set(server, "tls-cert-file", "FILE");
-        Some(
-            finding
-                .at(server)
-                .cure(format!("{load}    # a renewed one")),
-        )
+        Some(finding.at(server).cure(load))
     });
     joined(findings.collect())
-}
-
-/// Returns the host of `host:port`; the path of a socket is its own.
-fn host(address: &str) -> &str {
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Returns whether only this machine can use the host.
@@ -142,13 +136,21 @@ mod tests {
             "localhost:6379",
             "/run/redis.sock",
         ];
-        assert!(local.iter().all(|address| is_local(host(address))));
+        assert!(
+            local
+                .iter()
+                .all(|address| is_local(host_and_port(address).0))
+        );
         let foreign = [
             "10.0.0.7:6379",
             "redis.example:6379",
             "[fe80::1]:6379",
             "0.0.0.0:1",
         ];
-        assert!(!foreign.iter().any(|address| is_local(host(address))));
+        assert!(
+            !foreign
+                .iter()
+                .any(|address| is_local(host_and_port(address).0))
+        );
     }
 }

@@ -125,12 +125,10 @@ pub(crate) fn quorum(facts: &Facts) -> Vec<Finding> {
             return Finding::ok("enough sentinels are there for a failover").at(sentinel);
         };
         // A sentinel begins with the number that it can use, which others may count differently.
-        let text = format!("the sentinels cannot begin a failover: {problem}");
+        let text =
+            format!("the sentinels cannot begin a failover: {problem} (start those that are down)");
         let name = master_name(state);
-        let cure = format!(
-            "{}    # after the sentinels that are down were started",
-            sentinel.cli(&["SENTINEL", "CKQUORUM", name])
-        );
+        let cure = sentinel.cli(&["SENTINEL", "CKQUORUM", name]);
         Finding::error(text).at(sentinel).cure(cure)
     });
     joined(findings.collect())

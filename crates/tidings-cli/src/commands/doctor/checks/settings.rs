@@ -78,10 +78,11 @@ pub(crate) fn slow_subscribers(facts: &Facts) -> Vec<Finding> {
             Finding::ok("no subscriber is behind")
         } else {
             Finding::warning(format!(
-                "a subscriber is {} behind: it reads slower than events are sent",
+                "a subscriber is {} behind: it reads slower than events are sent (the member with the \
+                 longest queue, or another program)",
                 bytes(backlog)
             ))
-            .cure("tidings members    # then look at the process with the longest queue")
+            .cure("tidings members")
         }))
     })
 }
