@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
 use tidings::admin::Admin;
-use tidings::{BusBuilder, Failure, Gap, StartError, report};
+use tidings::{BusBuilder, Failure, Gap};
 use tokio::time::interval;
 
 use self::report::{Processor, Report, grouped};
@@ -61,7 +61,7 @@ pub(crate) async fn bench(app: &App, args: &Bench) -> anyhow::Result<Exit> {
     prepare(app, &settings);
     let namespace = format!("bench-{:08x}", RandomState::new().hash_one(0) >> 32);
     let run = Run::start(app, &settings, args, &namespace).await;
-    let run = run.map_err(with_help)?;
+    let run = run.map_err(|error| with_help(error, &namespace))?;
     let (sent, received, redis) = run.finish().await?;
     if let Some(error) = &sent.error {
         let text = format!("stopped after {:.1?}: {}", sent.took, error);
@@ -77,13 +77,13 @@ pub(crate) async fn bench(app: &App, args: &Bench) -> anyhow::Result<Exit> {
 }
 
 /// Adds what to do about a missing permission: the next run has another namespace.
-fn with_help(error: anyhow::Error) -> anyhow::Error {
-    match error.downcast_ref() {
-        Some(StartError::Refused { .. }) => Problem::failed(report(&*error).to_string())
-            .help("a user with the channels '&tidings:{bench-*}' may use the namespace of each run")
-            .into(),
-        _ => error,
+fn with_help(error: anyhow::Error, namespace: &str) -> anyhow::Error {
+    let text = format!("{error:#}");
+    if !text.contains(&format!("{{{namespace}}}")) {
+        return error;
     }
+    let help = "a user with the channels '&tidings:{bench-*}' may use the namespace of each run";
+    Problem::failed(text).help(help).into()
 }
 
 fn assemble(

@@ -197,10 +197,16 @@ async fn a_user_without_the_channels_is_told_which_to_grant() {
 
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(
-        stderr.contains("help: a user with the channels '&tidings:{bench-*}'"),
-        "{stderr}"
-    );
+    let help = "help: a user with the channels '&tidings:{bench-*}'";
+    assert!(stderr.contains(help), "{stderr}");
+    let mut command = fleet.command();
+    let url = fleet.redis.url_as("plain", "hush-hush-wrong");
+    let output = command
+        .args(SHORT)
+        .env("TIDINGS_URL", url)
+        .output()
+        .unwrap();
+    assert!(!text(&output.stderr).contains(help));
 }
 
 #[tokio::test(flavor = "multi_thread")]
