@@ -1,5 +1,6 @@
 //! What follows from several answers of a server, beyond its settings.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
@@ -8,9 +9,12 @@ use crate::admin::answers::Asking;
 use crate::admin::server::{ServerRole, ServerState};
 use crate::admin::settings::Settings;
 use crate::admin::{certificate, cluster_nodes, databases, permissions};
+use crate::journal::access::{self, DurableName, JournalInfo};
+use crate::keyspace::journal::stream::RedisJournal;
 use crate::namespace::Namespace;
 use crate::resp::Client;
 use crate::transport::server::certificate::certificate;
+use crate::transport::server::redis_connection::Access;
 use crate::transport::servers::{Located, Servers};
 
 /// Adds the view of a node of a cluster, and to the settings what was not a single answer.
@@ -41,6 +45,11 @@ pub(super) async fn examine(
     };
     let missing = permissions::missing(&client, namespace).await;
     let has_journal = databases::has_journal(&client, namespace).await;
+    let journal = match has_journal {
+        Some(true) => journal(&client, namespace, access).await,
+        _ => None,
+    };
+    let (journal, durable_names) = journal.unzip();
     // Last, because the connection stays in another database.
     let own = access.database();
     let other_databases = databases::others(&client, &state.info, namespace, own).await;
@@ -51,11 +60,26 @@ pub(super) async fn examine(
         settings: Some(Settings {
             missing,
             has_journal,
+            journal,
+            durable_names: durable_names.unwrap_or_default(),
             other_databases,
             ..settings
         }),
         ..state
     }
+}
+
+/// Reads the extent of the journal and its durable names. A bus would become a reader of it.
+async fn journal(
+    client: &Client,
+    namespace: &Namespace,
+    access: &Access,
+) -> Option<(JournalInfo, Vec<DurableName>)> {
+    let (keys, needs) = (namespace.journal(), Arc::clone(&access.needs));
+    let store = Arc::new(RedisJournal::new(client.clone(), keys, needs, false));
+    let info = access::info(store.clone()).await.ok()?;
+    let names = access::positions(store).await.ok()?;
+    Some((info, names))
 }
 
 /// Asks for the time, and returns the shortest round trip of three, with the milliseconds by which the

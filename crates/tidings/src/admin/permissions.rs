@@ -101,10 +101,11 @@ pub(super) async fn missing(client: &Client, namespace: &Namespace) -> Vec<Missi
 async fn denial(client: &Client, namespace: &Namespace, name: &str) -> Option<String> {
     let probe = probe(name, &format!("{}:{NO_KEY}", namespace.channel()))?;
     let answer: RedisResult<Value> = probe.query_async(&mut client.clone()).await;
-    let error = answer
-        .err()
-        .filter(|error| error.code() == Some("NOPERM"))?;
-    Some(error.detail().unwrap_or_default().to_owned())
+    let error = answer.err()?;
+    let words = error.detail().unwrap_or_default();
+    // `EXEC` answers `EXECABORT … because of: NOPERM …`.
+    let is_denial = error.code() == Some("NOPERM") || words.contains("NOPERM");
+    is_denial.then(|| words.to_owned())
 }
 
 /// Returns a form of the command that changes nothing, and is valid enough for the check of permissions.

@@ -9,6 +9,7 @@ use redis::{FromRedisValue, Value};
 use crate::admin::answers::Asking;
 use crate::admin::fields::Fields;
 use crate::admin::permissions::MissingPermissions;
+use crate::journal::access::{DurableName, JournalInfo};
 
 /// The settings that are asked for. None of them is a secret.
 const NAMES: &[&str] = &[
@@ -74,6 +75,10 @@ pub struct Settings {
     pub certificate_ends: Option<SystemTime>,
     /// True if the namespace has a journal there. A node of a cluster only knows of its own keys.
     pub has_journal: Option<bool>,
+    /// The extent of that journal, if the user may read it.
+    pub journal: Option<JournalInfo>,
+    /// The durable names of that journal.
+    pub durable_names: Vec<DurableName>,
     /// The other databases of the server that have members or a journal of the namespace.
     pub other_databases: Vec<u64>,
 }

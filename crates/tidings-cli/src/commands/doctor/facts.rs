@@ -74,8 +74,8 @@ pub(crate) struct State {
     pub(crate) certificate_left: Option<Duration>,
     /// The bytes that wait for the slowest subscriber.
     pub(crate) largest_backlog: Option<u64>,
-    /// Whether the namespace has a journal there.
-    pub(crate) has_journal: bool,
+    /// The journal of the namespace, if it is there, or why it cannot be read.
+    pub(crate) journal: Option<Result<JournalFacts, String>>,
     /// The other databases that have keys of the namespace.
     pub(crate) databases: Vec<u64>,
     /// What the user may not do, and needs for a part of the library.
@@ -189,7 +189,7 @@ pub(crate) struct MemberFacts {
 }
 
 /// The journal of the namespace.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct JournalFacts {
     pub(crate) bytes: u64,
     pub(crate) names: Vec<DurableFacts>,

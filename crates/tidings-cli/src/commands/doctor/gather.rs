@@ -5,7 +5,7 @@ mod fleet;
 mod servers;
 
 use crate::app::App;
-use crate::commands::doctor::facts::{Facts, Server};
+use crate::commands::doctor::facts::{Facts, JournalFacts, Server};
 use crate::connect::{self, prepare};
 use crate::settings::Settings;
 
@@ -22,8 +22,8 @@ pub(crate) async fn gather(app: &App, settings: &Settings) -> anyhow::Result<Fac
     };
     let (sentinels, servers): (Vec<_>, Vec<_>) =
         servers.into_iter().partition(|server| server.is_sentinel);
-    let has_journal = servers.iter().any(has_journal);
-    let (bus, fleet, journal) = fleet::look(app, settings, bus, has_journal).await;
+    let journal = servers.iter().find_map(journal);
+    let (bus, fleet) = fleet::look(app, bus).await;
     let address = settings.url.value.to_string();
     Ok(Facts {
         topology: admin.topology(),
@@ -38,9 +38,8 @@ pub(crate) async fn gather(app: &App, settings: &Settings) -> anyhow::Result<Fac
     })
 }
 
-fn has_journal(server: &Server) -> bool {
-    let state = server.state.as_ref();
-    state.is_ok_and(|state| state.has_journal)
+fn journal(server: &Server) -> Option<Result<JournalFacts, String>> {
+    server.state.as_ref().ok()?.journal.clone()
 }
 
 /// Returns the number of hosts in an address without a login.

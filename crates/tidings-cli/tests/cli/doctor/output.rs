@@ -1,5 +1,9 @@
 //! What `tidings doctor` prints.
 
+use std::time::Duration;
+
+use tidings::Journal;
+
 use crate::doctor::examination::examine_at;
 use crate::doctor::settings::healthy;
 use crate::fleet::{Fleet, PASSWORD};
@@ -113,4 +117,34 @@ async fn a_reader_that_has_gone_ends_it_quietly() {
     let stdout = text(&output.stdout);
     assert!(!stdout.contains("panicked"), "{stdout}");
     assert_eq!(stdout.lines().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_changes_nothing_in_redis() {
+    let fleet = healthy().await;
+    let journal = Journal::default().durable("billing");
+    let member = fleet.member_with("api-1", |bus| bus.journal(journal)).await;
+    member.send_to_all("tick", &1).await.unwrap();
+    member.shared("limits").unwrap().set(&60).await.unwrap();
+    let users = member.map::<u32, u32>("users").unwrap();
+    users.set(&1, &2).await.unwrap();
+    member.counter("visits").unwrap().add(5).await.unwrap();
+    member.shutdown(Duration::from_secs(5)).await.unwrap();
+    let before = contents(&fleet).await;
+
+    fleet.answer(&["doctor"]);
+
+    assert_eq!(contents(&fleet).await, before);
+}
+
+/// Returns the keys, each with a digest of its value.
+async fn contents(fleet: &Fleet) -> Vec<String> {
+    let keys = fleet.redis.cli(&["KEYS", "*"]).await;
+    let mut keys: Vec<_> = keys.lines().map(str::to_owned).collect();
+    keys.sort();
+    for key in &mut keys {
+        let digest = fleet.redis.cli(&["DEBUG", "DIGEST-VALUE", key]).await;
+        *key = format!("{key} {digest}");
+    }
+    keys
 }

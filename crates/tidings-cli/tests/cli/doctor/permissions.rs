@@ -116,3 +116,33 @@ async fn members_that_cannot_be_listed_are_skipped_with_the_reason() {
     assert_eq!(examination.severity("members"), "skipped");
     assert!(examination.text("members").contains("evalsha"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_command_that_a_user_may_not_run_is_named() {
+    let fleet = with_user("~* &* +@all").await;
+    let bus = Permissions::of_bus(NAMESPACE).unwrap();
+    let all = bus.be_member().share().count().durable().to_string();
+    // The bus itself tries the first two, and only that part of a journal marks itself with the third.
+    let untried = ["+subscribe", "+publish", "+multi"];
+    // Without these, the user is meant not to use their part.
+    let marks = ["+incrby", "+hincrby", "+xadd"];
+    let rules = all.split(' ').filter(|word| word.starts_with('+'));
+    for rule in rules.filter(|rule| !untried.contains(rule)) {
+        let deny = rule.replacen('+', "-", 1);
+        let set = ["ACL", "SETUSER", "shop", "+@all", &deny];
+        fleet.redis.command(&set).await;
+
+        let examination = examine_as_shop(&fleet);
+
+        let found = examination.of("permissions");
+        let mut texts = found
+            .iter()
+            .map(|finding| finding["text"].as_str().unwrap());
+        let is_named = if marks.contains(&rule) {
+            texts.any(|text| text.starts_with("the user shop may not use"))
+        } else {
+            texts.any(|text| text.split(' ').any(|word| word == rule))
+        };
+        assert!(is_named, "{rule}: {found:#?}");
+    }
+}

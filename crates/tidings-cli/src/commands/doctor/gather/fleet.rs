@@ -1,64 +1,38 @@
-//! Asks the members what they say of themselves, and reads the journal.
+//! Asks the members what they say of themselves.
 
 use std::time::{Duration, Instant};
 
-use tidings::{
-    Bus, Journal, Member, RequestError, ResponseError, StartError, TapItem, TapOptions, report,
-};
+use tidings::{Bus, Member, RequestError, ResponseError, StartError, TapItem, TapOptions, report};
 use tokio::time::timeout;
 
 use crate::app::App;
-use crate::commands::doctor::facts::{
-    Connected, DurableFacts, Echo, Fleet, JournalFacts, MemberFacts, Refusal, Silence,
-};
-use crate::connect::{connect_with, has_journal};
-use crate::settings::Settings;
+use crate::commands::doctor::facts::{Connected, Echo, Fleet, MemberFacts, Refusal, Silence};
 
 /// The wait for the own event.
 const ECHO: Duration = Duration::from_secs(2);
 
-type Seen = (
-    Result<Connected, Refusal>,
-    Fleet,
-    Option<Result<JournalFacts, String>>,
-);
-
 pub(super) async fn look(
     app: &App,
-    settings: &Settings,
     bus: Result<Bus, StartError>,
-    is_in_redis: bool,
-) -> Seen {
+) -> (Result<Connected, Refusal>, Fleet) {
     let bus = match bus {
         Ok(bus) => bus,
         Err(error) => {
             let text = report(&error).to_string();
-            return (Err(Refusal { text }), Fleet::default(), None);
+            return (Err(Refusal { text }), Fleet::default());
         }
     };
     let mut fleet = Fleet {
         waited: app.global.timeout,
         ..Fleet::default()
     };
-    let members = bus.members().await;
-    let has_journal = is_in_redis || members.as_ref().is_ok_and(|all| has_journal(all));
-    let (echo, journal) = tokio::join!(inspect(&bus, &mut fleet), async {
-        if has_journal {
-            Some(journal(app, settings).await)
-        } else {
-            None
-        }
-    });
-    // A member that left while it was asked is none.
-    let members = match members {
-        Ok(_) => bus.members().await,
-        error => error,
-    };
-    fleet.members = Some(match members {
+    let echo = inspect(&bus, &mut fleet).await;
+    // Afterwards: a member that left while it was asked is none.
+    fleet.members = Some(match bus.members().await {
         Ok(members) => Ok(members.iter().map(described).collect()),
         Err(error) => Err(report(&error).to_string()),
     });
-    (Ok(Connected { echo }), fleet, journal)
+    (Ok(Connected { echo }), fleet)
 }
 
 fn described(member: &Member) -> MemberFacts {
@@ -121,26 +95,4 @@ async fn inspect(bus: &Bus, fleet: &mut Fleet) -> Echo {
         Ok(true) => Echo::Received(took),
         _ => Echo::Missing(ECHO),
     }
-}
-
-async fn journal(app: &App, settings: &Settings) -> Result<JournalFacts, String> {
-    let text = |error: &dyn std::error::Error| report(error).to_string();
-    let bus = connect_with(app, settings, Journal::default().follow_only()).await;
-    let bus = bus.map_err(|error| format!("{error:#}"))?;
-    let Some(journal) = bus.journal() else {
-        return Err("the bus has no journal".to_owned());
-    };
-    let info = journal.info().await.map_err(|error| text(&error))?;
-    let names = journal.positions().await.map_err(|error| text(&error))?;
-    let names = names.into_iter().map(|name| DurableFacts {
-        has_reader: name.holder.is_some(),
-        name: name.name,
-        age: name.age,
-        max_age: name.max_age,
-        max_bytes: name.max_bytes,
-    });
-    Ok(JournalFacts {
-        bytes: info.bytes,
-        names: names.collect(),
-    })
 }

@@ -3,10 +3,10 @@
 use std::time::SystemTime;
 
 use tidings::admin::{self, Admin, ServerRole};
-use tidings::{ConnectError, report};
+use tidings::{ConnectError, DurableName, report};
 
 use crate::commands::doctor::facts::{
-    ClusterNode, Fields, MissingRules, Part, Role, Server, State,
+    ClusterNode, DurableFacts, Fields, JournalFacts, MissingRules, Part, Role, Server, State,
 };
 use crate::settings::Settings;
 
@@ -30,6 +30,16 @@ fn state_of(state: admin::ServerState) -> State {
     let settings = state.settings.unwrap_or_default();
     let sentinel = state.sentinel.unwrap_or_default();
     let user = settings.user.unwrap_or_else(|| "default".to_owned());
+    let names = settings.durable_names.into_iter().map(durable_name);
+    let journal = settings.has_journal.filter(|has| *has).map(|_| {
+        let info = settings
+            .journal
+            .ok_or("the user may not read the journal")?;
+        Ok(JournalFacts {
+            bytes: info.bytes,
+            names: names.collect(),
+        })
+    });
     State {
         role: match state.role {
             ServerRole::Master => Role::Master,
@@ -55,7 +65,7 @@ fn state_of(state: admin::ServerState) -> State {
         }),
         largest_backlog: state.largest_backlog,
         databases: settings.other_databases,
-        has_journal: settings.has_journal.unwrap_or_default(),
+        journal,
         missing: settings
             .missing
             .iter()
@@ -98,5 +108,15 @@ fn missing_rules(user: &str, missing: &admin::MissingPermissions) -> MissingRule
         },
         is_partial: missing.is_partial,
         rules: missing.rules.clone(),
+    }
+}
+
+fn durable_name(name: DurableName) -> DurableFacts {
+    DurableFacts {
+        has_reader: name.holder.is_some(),
+        name: name.name,
+        age: name.age,
+        max_age: name.max_age,
+        max_bytes: name.max_bytes,
     }
 }
