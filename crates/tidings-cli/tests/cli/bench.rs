@@ -61,7 +61,7 @@ async fn all_events_of_a_run_arrive_and_nothing_is_left_in_redis() {
 
     let lines: Vec<_> = stdout.lines().collect();
     assert!(
-        lines[0].starts_with("600 events of 128 bytes in 300.0ms, 2,000/s"),
+        lines[0].starts_with("600 events of 128 bytes in "),
         "{stdout}"
     );
     assert!(lines[1].starts_with("latency p50 "), "{stdout}");

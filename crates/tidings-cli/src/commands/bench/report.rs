@@ -67,7 +67,7 @@ impl Report {
     fn shown_rate(&self) -> String {
         let (sent, asked) = (self.sent_per_second(), self.rate);
         let shown = format!("{}/s", grouped(sent));
-        if sent.saturating_mul(20) < asked.saturating_mul(19) {
+        if sent.saturating_mul(10) < asked.saturating_mul(9) {
             format!("{shown} of {}/s", grouped(asked))
         } else {
             shown

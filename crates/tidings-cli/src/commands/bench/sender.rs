@@ -12,8 +12,8 @@ use super::pacer::steps;
 use super::sample::{EVENT, Filler};
 use super::thread::{Joined, join, processor_time, run};
 
-/// The time after the end in which the last events may still be sent.
-const LATE: Duration = Duration::from_millis(20);
+/// The time after the end in which events that are late may still be sent.
+const LATE: Duration = Duration::from_secs(1);
 
 /// What is sent.
 #[derive(Clone, Copy, Debug)]
@@ -101,8 +101,11 @@ impl Progress {
         let before = processor_time();
         let mut sent = Sent::default();
         let fed = self.feed(bus, plan, epoch).await;
-        self.is_stopped.store(true, Ordering::Relaxed);
-        sent.took = epoch.elapsed().min(plan.time);
+        sent.took = epoch.elapsed();
+        if !self.is_stopped.swap(true, Ordering::Relaxed) {
+            // The last event is due before the end.
+            sent.took = sent.took.max(plan.time);
+        }
         if let Err(error) = bus.flush().await {
             sent.lose(&error);
         }

@@ -48,14 +48,16 @@ fn is_part_of_word(character: char) -> bool {
     character.is_alphanumeric() || ".:-,".contains(character)
 }
 
-/// Adds a word. A duration of two words or with two units is one.
+/// Adds a word. A duration of two words or with two units is one, and a number per second is, too.
 fn push(parts: &mut Vec<String>, word: &str) {
     const DURATION: &str = "DURATION";
     let before = parts.len().checked_sub(2).map(|at| parts[at].clone());
     let is_number = |word: &str| word == "NUMBER" || word.parse::<f64>().is_ok();
-    let is_after_space = parts.last().is_some_and(|last| last == " ");
+    let last = parts.last().cloned().unwrap_or_default();
+    let is_after_space = last == " ";
+    let is_unit = UNITS.contains(&word) && (is_after_space || last == "/");
     match before {
-        Some(before) if is_after_space && UNITS.contains(&word) && is_number(&before) => {
+        Some(before) if is_unit && is_number(&before) => {
             parts.truncate(parts.len() - 2);
             parts.push(DURATION.to_owned());
         }
@@ -108,7 +110,7 @@ fn what_differs_between_two_runs_is_not_compared() {
         ("1.2M / 1.0G", "1012K / 2.0G"),
         ("12:30:25.118  api-1  {}", "00:00:00.000  api-1  {}"),
         ("1764332423371-2  1s ago", "1864332423371-0  9m 58s ago"),
-        ("50,000/s sent", "1000/s sent"),
+        ("50,000/s sent", "999/s sent"),
         ("in bench-7f3a1c09 at", "in bench-00000000 at"),
         (
             "ACL SETUSER shop on …",
