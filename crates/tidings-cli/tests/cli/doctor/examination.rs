@@ -111,7 +111,9 @@ impl Examination {
 /// Runs a cure in a shell, as a user who pastes it, with the password of the administrator.
 pub(crate) fn paste(cure: &str) {
     let mut shell = Command::new("sh");
-    shell.args(["-c", cure]).env("REDISCLI_AUTH", PASSWORD);
+    shell
+        .args(["-c", cure])
+        .envs([("REDISCLI_AUTH", PASSWORD), ("PASSWORD", PASSWORD)]);
     let output = shell.output().unwrap();
     let answer = text(&output.stdout);
     assert!(output.status.success(), "{cure}: {output:?}");

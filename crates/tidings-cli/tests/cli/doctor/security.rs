@@ -1,5 +1,6 @@
 //! Servers that others can use.
 
+use std::process::Command;
 use std::time::Duration;
 
 use tidings_testkit::{Certificate, RedisBuilder};
@@ -14,8 +15,12 @@ async fn a_default_user_without_a_password_is_a_warning() {
     let examination = examine(&fleet);
     examination.has_only(&[("default-user", "warning")]);
 
-    let cure = examination.cures("default-user")[0].replace("PASSWORD", PASSWORD);
-    paste(&cure);
+    let cure = &examination.cures("default-user")[0];
+    // Without a password, the shell refuses it.
+    let refused = Command::new("sh").args(["-c", cure]).output().unwrap();
+    assert!(!refused.status.success(), "{refused:?}");
+    examine(&fleet).has_only(&[("default-user", "warning")]);
+    paste(cure);
 
     let port = fleet.redis.port();
     examine_at(&fleet, &format!("redis://:{PASSWORD}@127.0.0.1:{port}")).has_only(&[]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::commands::doctor::checks::settings::set;
 use crate::commands::doctor::command::host_and_port;
-use crate::commands::doctor::facts::{Facts, State, Unseen};
+use crate::commands::doctor::facts::{Facts, Server, State, Unseen};
 use crate::commands::doctor::finding::{Finding, each, joined};
 use crate::terminal::age;
 
@@ -13,18 +13,24 @@ use crate::terminal::age;
 const SOON: Duration = Duration::from_hours(21 * 24);
 const VERY_SOON: Duration = Duration::from_hours(3 * 24);
 
-/// The cure of a user without a password. The administrator chooses one.
-const WITH_PASSWORD: [&str; 4] = ["ACL", "SETUSER", "default", ">PASSWORD"];
+/// A password that the administrator has put into a variable. A shell refuses the command without it.
+const PASSWORD: &str = "${PASSWORD:?}";
 
 pub(crate) fn default_user(facts: &Facts) -> Vec<Finding> {
     each(facts, |server, state| {
         let is_open = state.known(state.is_open, "ACL GETUSER")?;
         Ok(Some(if is_open {
-            Finding::warning("the user `default` has no password").cure(server.cli(&WITH_PASSWORD))
+            Finding::warning("the user `default` has no password").cure(with_password(server))
         } else {
             Finding::ok("the user `default` has a password or is off")
         }))
     })
+}
+
+/// The command that gives the user `default` a password.
+fn with_password(server: &Server) -> String {
+    let command = server.cli(&["ACL", "SETUSER", "default"]);
+    format!("{command} \">{PASSWORD}\"")
 }
 
 pub(crate) fn open_network(facts: &Facts) -> Vec<Finding> {
@@ -36,7 +42,7 @@ pub(crate) fn open_network(facts: &Facts) -> Vec<Finding> {
         }
         let text = "every machine of the network can log in without a password: protected-mode is \
                     off, and the server listens to others";
-        let finding = Finding::error(text).cure(server.cli(&WITH_PASSWORD));
+        let finding = Finding::error(text).cure(with_password(server));
         Ok(Some(finding))
     })
 }
@@ -116,11 +122,9 @@ pub(crate) fn master_password(facts: &Facts) -> Vec<Finding> {
             return Ok(Some(Finding::ok("the server can follow another master")));
         }
         let text = "masterauth is empty: this server cannot follow another master after a failover";
-        Ok(Some(Finding::warning(text).cure(set(
-            server,
-            "masterauth",
-            "PASSWORD",
-        ))))
+        let command = server.cli(&["CONFIG", "SET", "masterauth"]);
+        let finding = Finding::warning(text).cure(format!("{command} \"{PASSWORD}\""));
+        Ok(Some(finding))
     })
 }
 
