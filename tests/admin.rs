@@ -1,3 +1,4 @@
 //! The servers behind an address, for operators.
 
+mod failover;
 mod servers;

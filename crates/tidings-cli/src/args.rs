@@ -24,7 +24,7 @@ pub(crate) use self::bench::Bench;
 pub(crate) use self::completions::Completions;
 pub(crate) use self::context::{Context, ContextAction};
 pub(crate) use self::events::{Listen, PayloadArgs, Request, Send, Speed, To};
-pub(crate) use self::fleet::{Acl, Doctor, Members, Servers};
+pub(crate) use self::fleet::{Acl, Doctor, Failover, Members, Servers};
 pub(crate) use self::global::Global;
 pub(crate) use self::journal::{Journal, JournalAction};
 pub(crate) use self::man::Man;
@@ -54,6 +54,7 @@ pub(crate) enum Command {
     Members(Members),
     Servers(Servers),
     Doctor(Doctor),
+    Failover(Failover),
     Acl(Acl),
     Run(Box<Run>),
     Ps(Ps),
@@ -70,7 +71,10 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Events", &["send", "listen", "request", "bench"]),
     ("Journal", &["journal"]),
     ("State", &["state", "map", "counter"]),
-    ("Fleet", &["members", "servers", "doctor", "acl"]),
+    (
+        "Fleet",
+        &["members", "servers", "doctor", "failover", "acl"],
+    ),
     ("Workers", &["run", "ps", "reload", "scale", "stop"]),
     ("Itself", &["context", "completions", "man"]),
 ];

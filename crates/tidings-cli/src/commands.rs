@@ -7,6 +7,7 @@ pub(crate) mod context;
 pub(crate) mod counter;
 pub(crate) mod doctor;
 pub(crate) mod edit;
+pub(crate) mod failover;
 pub(crate) mod feed;
 pub(crate) mod journal;
 pub(crate) mod listen;
@@ -44,6 +45,7 @@ pub(crate) async fn run_command(app: &App, command: Command) -> anyhow::Result<E
         Command::Members(members) => members::members(app, &members).await,
         Command::Servers(_) => servers::servers(app).await,
         Command::Doctor(_) => doctor::doctor(app).await,
+        Command::Failover(failover) => failover::failover(app, &failover).await,
         Command::Acl(acl) => acl::acl(app, &acl),
         Command::Run(run) => run::run(app, &run).await,
         Command::Ps(ps) => ps::ps(app, &ps).await,

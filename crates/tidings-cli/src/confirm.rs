@@ -37,17 +37,36 @@ pub(crate) fn write(app: &App, settings: &Settings) -> Result<(), Problem> {
 
 /// Asks before `what` is removed.
 pub(crate) fn removal(app: &App, settings: &Settings, what: &str) -> Result<(), Problem> {
+    let question = format!("Remove {what}?");
+    let does = format!("this removes {what}");
+    action(app, settings, &question, &does, "nothing was removed")
+}
+
+/// Asks before a master hands over.
+pub(crate) fn failover(app: &App, settings: &Settings, master: &str) -> Result<(), Problem> {
+    let question = format!("Replace the master {master}?");
+    let does = format!("this replaces the master {master}");
+    action(app, settings, &question, &does, "nothing was changed")
+}
+
+fn action(
+    app: &App,
+    settings: &Settings,
+    question: &str,
+    does: &str,
+    otherwise: &str,
+) -> Result<(), Problem> {
     if settings.is_protected {
         return write(app, settings);
     }
     if app.global.yes.is_some() {
         return Ok(());
     }
-    match answer(&format!("Remove {what}? [y/N] ")) {
+    match answer(&format!("{question} [y/N] ")) {
         Some(answer) if matches!(&*answer, "y" | "Y" | "yes") => Ok(()),
-        Some(_) => Err(Problem::failed("nothing was removed")),
+        Some(_) => Err(Problem::failed(otherwise)),
         None => {
-            let text = format!("this removes {what}, and there is no terminal to ask");
+            let text = format!("{does}, and there is no terminal to ask");
             Err(Problem::failed(text).help("add --yes if you mean it"))
         }
     }

@@ -258,6 +258,37 @@ impl Permissions {
         self.and_all(commands)
     }
 
+    /// Also allows to read the settings of the servers, with
+    /// [`Admin::servers_with_settings`](crate::admin::Admin::servers_with_settings), and planned
+    /// failovers, with [`Admin::plan_failover`](crate::admin::Admin::plan_failover). Includes
+    /// [`observe`](Self::observe). It is for people: such a user can stop all writes, change any setting
+    /// and read the passwords of the server.
+    ///
+    /// ```
+    /// # use tidings::acl::Permissions;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let rules = Permissions::of_bus("shop")?.administer().to_string();
+    /// assert!(rules.ends_with(
+    ///     " +config|get +config|set +acl|whoami +acl|getuser +client|pause +client|unpause \
+    ///      +client|kill +pubsub|numsub +pubsub|shardnumsub +replicaof +cluster|failover \
+    ///      +exists +select",
+    /// ));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn administer(self) -> Self {
+        let all = self.observe();
+        match all.namespace {
+            // The last two are for the question which databases have the namespace.
+            Some(_) => all.with_keys(
+                "config|get config|set acl|whoami acl|getuser client|pause client|unpause \
+                 client|kill pubsub|numsub pubsub|shardnumsub replicaof cluster|failover \
+                 exists select",
+            ),
+            None => all.and("sentinel|failover"),
+        }
+    }
+
     /// Also allows a bus with a journal to read the memory limit, the eviction policy and the
     /// persistence of the server, and to log a warning if they endanger the journal. Without
     /// this, it only warns of a `max_bytes` that is too large for a Redis Cluster. It reveals the state

@@ -34,7 +34,8 @@
 //!
 //! All features are off by default.
 //!
-//! * `admin`: the module [`admin`], the servers behind an address for operators.
+//! * `admin`: the module [`admin`], the servers behind an address for operators, and planned
+//!   failovers.
 //! * `metrics`: counters, gauges and histograms of a bus for the recorder of the `metrics` crate.
 //! * `opentelemetry`: events carry the `tracing` span in which they were sent, as headers of the
 //!   global propagator.

@@ -50,6 +50,24 @@ Examples:
 #[command(after_help = DOCTOR)]
 pub(crate) struct Doctor {}
 
+const FAILOVER: &str = "\
+The writes of the master and the replica wait, events among them, until the replica has all of them
+and the subscribers are connected to it. No event is lost. The user needs the permissions that
+`tidings acl --administer` prints.
+
+Examples:
+  tidings failover --to 10.0.0.8:6379
+  tidings failover -c production --to 10.0.0.8:6379 --yes=production";
+
+/// Make a replica the master, without the loss of an event.
+#[derive(Debug, Parser)]
+#[command(after_help = FAILOVER)]
+pub(crate) struct Failover {
+    /// The replica, as `tidings servers` names it.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) to: String,
+}
+
 const ACL: &str = "\
 Without options, the user may send and receive events. The command does not connect to Redis; an
 administrator runs what it prints.
@@ -102,10 +120,13 @@ pub(crate) struct Acl {
     /// To see the state of the servers: `tidings servers`.
     #[arg(long)]
     pub(crate) observe: bool,
+    /// To fail over, and to read the settings of the servers. For people.
+    #[arg(long)]
+    pub(crate) administer: bool,
     /// To log warnings about settings of the server that endanger a journal.
     #[arg(long)]
     pub(crate) settings: bool,
-    /// The user of a sentinel instead; it takes none of the other options but --observe.
+    /// The user of a sentinel instead; it takes none of the other options but --observe and --administer.
     #[arg(long)]
     #[arg(conflicts_with_all = ["members", "share", "count", "journal", "durable", "confirm"])]
     #[arg(conflicts_with_all = ["cluster", "sharded", "databases", "role", "backlogs", "settings"])]

@@ -34,17 +34,17 @@ pub(crate) fn acl(app: &App, args: &Acl) -> anyhow::Result<Exit> {
 fn permissions(args: &Acl, namespace: &str) -> Result<Permissions, Problem> {
     if args.sentinel {
         let of_sentinel = Permissions::of_sentinel();
-        return Ok(if args.observe {
-            of_sentinel.observe()
-        } else {
-            of_sentinel
+        return Ok(match (args.administer, args.observe) {
+            (true, _) => of_sentinel.administer(),
+            (false, true) => of_sentinel.observe(),
+            (false, false) => of_sentinel,
         });
     }
     let of_bus = Permissions::of_bus(namespace).map_err(|error| {
         let namespace = escape(namespace);
         Problem::usage(format!("`{namespace}` cannot be a namespace: {error}"))
     })?;
-    let options: [(bool, Add); 13] = [
+    let options: [(bool, Add); 14] = [
         (args.members, Permissions::be_member),
         (args.share, Permissions::share),
         (args.count, Permissions::count),
@@ -58,6 +58,7 @@ fn permissions(args: &Acl, namespace: &str) -> Result<Permissions, Problem> {
         (args.backlogs, Permissions::see_backlogs),
         (args.settings, Permissions::see_settings),
         (args.observe, Permissions::observe),
+        (args.administer, Permissions::administer),
     ];
     let asked = options.into_iter().filter(|(is_asked, _)| *is_asked);
     Ok(asked.fold(of_bus, |permissions, (_, add)| add(permissions)))

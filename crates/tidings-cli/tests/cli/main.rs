@@ -9,6 +9,7 @@ mod doctor;
 mod events;
 mod every;
 mod exit;
+mod failover;
 mod fleet;
 mod journal;
 mod listen;

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tidings::{Bus, Journal};
 
 use self::validator::errors;
+use crate::failover;
 use crate::fleet::Fleet;
 use crate::listen::{listen, publish_gap_and_unreadable};
 use crate::support::{Running, STAYS, Sandbox};
@@ -144,6 +145,8 @@ async fn the_json_of_every_command_is_valid_against_the_schema_of_the_book() {
         .run(&["--output", "json", "--name", "api"], &STAYS);
     let line = running.stdout.wait_for("\"event\":\"running\"");
     lines.push(("run", serde_json::from_str(&line).unwrap()));
+
+    lines.push(("failover", failover::handed_over().await));
 
     let printed = lines
         .iter()

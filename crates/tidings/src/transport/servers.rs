@@ -7,6 +7,7 @@ use redis::ConnectionAddr;
 use crate::acl::Permissions;
 use crate::error::connect::{ConnectError, UrlError};
 use crate::namespace::Namespace;
+use crate::namespace::channel::{Channel, PubSub};
 use crate::observe::health::TopologyKind;
 use crate::transport::address::Address;
 pub(crate) use crate::transport::cluster::node_line::NodeLine;
@@ -25,6 +26,8 @@ use crate::transport::url;
 pub(crate) struct Servers {
     /// The address, without a password.
     pub(crate) address: String,
+    /// The channel of the namespace.
+    pub(crate) channel: Channel,
     source: Source,
 }
 
@@ -49,6 +52,7 @@ impl Servers {
             let permissions = Permissions::of_everything(namespace, 0);
             Access::new(login, tls, permissions).with_credentials(credentials.clone())
         };
+        let channel = channel(&parsed, namespace);
         let source = match parsed {
             Address::Memory(_) => {
                 return Err(UrlError::Malformed {
@@ -83,7 +87,11 @@ impl Servers {
                 Source::Cluster(ClusterServers::new(nodes, namespace, server))
             }
         };
-        Ok(Self { address, source })
+        Ok(Self {
+            address,
+            channel,
+            source,
+        })
     }
 
     pub(crate) fn kind(&self) -> TopologyKind {
@@ -129,4 +137,16 @@ impl Servers {
             Source::One(..) | Source::Cluster(_) => None,
         }
     }
+}
+
+fn channel(address: &Address, namespace: &Namespace) -> Channel {
+    let (database, kind) = match address {
+        Address::Server { login, .. }
+        | Address::Socket { login, .. }
+        | Address::Sentinels { login, .. } => (login.db(), PubSub::Classic),
+        Address::Cluster { pubsub, .. } => (0, *pubsub),
+        Address::Memory(_) => (0, PubSub::Classic),
+    };
+    let name = namespace.channel_in(database);
+    Channel { name, kind }
 }
