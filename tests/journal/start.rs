@@ -165,3 +165,24 @@ async fn a_journaled_bus_reports_one_without_a_journal_that_did_not_see_it_start
         .wait_for(|one| is_mismatch(one, "`old-shop`"))
         .await;
 }
+
+#[tokio::test]
+async fn a_bus_that_only_follows_adds_nothing_to_the_journal() {
+    let redis = Redis::start().await;
+    let sender = Bus::builder(&redis.url()).journal(Journal::default());
+    let sender = sender.start().await.unwrap();
+    sender.send_to_all("tick", &1).await.unwrap();
+    sender.shutdown(Duration::from_secs(5)).await.unwrap();
+    let length = ["XLEN", "tidings:{default}:journal"];
+    let before = redis.cli(&length).await;
+
+    for _ in 0..2 {
+        let journal = Journal::default().follow_only();
+        let follower = Bus::builder(&redis.url()).journal(journal);
+        let follower = follower.start().await.unwrap();
+        follower.send_to_all("tick", &2).await.unwrap();
+        follower.shutdown(Duration::from_secs(5)).await.unwrap();
+    }
+
+    assert_eq!(redis.cli(&length).await, before);
+}

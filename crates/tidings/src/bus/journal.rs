@@ -136,6 +136,7 @@ impl Lane {
             heartbeat: Arc::clone(&self.heartbeat),
             sessions: for_sender,
             stage: stages.clone(),
+            states_position: !self.state.options.follow_only,
         };
         let state = Arc::clone(&self.state);
         let following = FollowTask {

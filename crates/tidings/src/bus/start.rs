@@ -174,6 +174,7 @@ impl Parts {
             heartbeat: Arc::clone(&heartbeat),
             sessions: for_sender,
             stage: stages.clone(),
+            states_position: true,
         };
         let journal = self.journal.as_ref();
         let receives_events = journal.is_none_or(|journal| journal.options.follow_only);

@@ -48,6 +48,8 @@ pub(crate) struct SendTask {
     /// Connections from the receive task; `None` when the connection is lost.
     pub(crate) sessions: mpsc::Receiver<Option<SendHalf>>,
     pub(crate) stage: watch::Receiver<Stage>,
+    /// False if this task sends nothing, so that there is no position to state.
+    pub(crate) states_position: bool,
 }
 
 /// The reason why a connection is no longer used.
@@ -231,6 +233,9 @@ impl SendTask {
 
     /// Publishes the position, after any forged numbers.
     fn announce(&self, session: &mut Session, progress: &mut Progress) {
+        if !self.states_position {
+            return;
+        }
         let next = self.window.next_number(progress.numbering.next());
         progress.numbering.advance(next);
         session.announce(self.format, self.me, progress);
