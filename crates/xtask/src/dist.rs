@@ -65,7 +65,7 @@ fn fill(folder: &Path) -> Result<()> {
     succeed(&tidings().args(["man", text(&man)?, "--quiet"]))
 }
 
-/// Packs a folder: the same files are the same archive, whenever and by whoever it is packed.
+/// Packs a folder: the same files are the same archive, at any time and on any machine.
 fn pack(folder: &Path) -> Result<PathBuf> {
     let name = folder.file_name().context("the folder has a name")?;
     let parent = folder.parent().context("the folder is in another one")?;

@@ -49,7 +49,7 @@ impl SettingsCheck {
         loop {
             let store = stores.borrow_and_update().clone();
             if let Some(store) = store {
-                logged = self.check(store, &logged).await;
+                self.check(store, &mut logged).await;
             }
             if stores.changed().await.is_err() {
                 return;
@@ -57,16 +57,18 @@ impl SettingsCheck {
         }
     }
 
-    /// Logs what endangers the journal on a server and was not logged for the one before. Returns all
-    /// of it.
-    async fn check(&self, store: Arc<dyn JournalStore>, logged: &[String]) -> Vec<String> {
+    /// Logs what endangers the journal on a server and was not logged for the last one whose settings
+    /// could be read.
+    async fn check(&self, store: Arc<dyn JournalStore>, logged: &mut Vec<String>) {
         let settings = match timeout(TIMEOUT, store.settings()).await {
-            Ok(Ok(settings)) => settings,
+            Ok(Ok(settings)) => Some(settings),
             unknown => {
                 tracing::debug!(node = %self.node, ?unknown, "cannot read the settings of redis");
-                ServerSettings::default()
+                None
             }
         };
+        let is_known = settings.is_some();
+        let settings = settings.unwrap_or_default();
         let dangers = dangers(&settings, &self.state.options, self.topology);
         for danger in dangers.iter().filter(|danger| !logged.contains(danger)) {
             tracing::warn!(
@@ -76,7 +78,9 @@ impl SettingsCheck {
                 "{danger}"
             );
         }
-        dangers
+        if is_known || logged.is_empty() {
+            *logged = dangers;
+        }
     }
 }
 
