@@ -28,6 +28,12 @@ impl Address {
             || parts.query.is_some_and(|query| query.contains("password"))
     }
 
+    /// Returns the user that the address names.
+    pub(crate) fn user(&self) -> Option<&str> {
+        let user = self.parts().user?.split(':').next()?;
+        (!user.is_empty()).then_some(user)
+    }
+
     fn parts(&self) -> Parts<'_> {
         let (before, query) = match self.0.split_once('?') {
             Some((before, query)) => (before, Some(query)),

@@ -2,16 +2,43 @@
 
 /// Returns the command line that has a server at `host:port` run a command.
 pub(crate) fn redis_cli(address: &str, is_tls: bool, words: &[&str]) -> String {
-    let (host, port) = host_and_port(address);
-    let mut line = if port.is_empty() {
-        line_of("redis-cli", &["-s", address])
-    } else {
-        line_of("redis-cli", &["-h", host, "-p", port])
-    };
-    if is_tls {
-        line.push_str(" --tls");
+    match host_and_port(address) {
+        (_, "") => line_of("redis-cli", &[&["-s", address], tls(is_tls), words]),
+        (host, port) => redis_cli_at(host, port, is_tls, words),
     }
-    line_of(&line, words)
+}
+
+/// Like [`redis_cli`], for a host and a port that the reader may have to replace.
+pub(crate) fn redis_cli_at(host: &str, port: &str, is_tls: bool, words: &[&str]) -> String {
+    let server = ["-h", host, "-p", port];
+    line_of("redis-cli", &[&server, tls(is_tls), words])
+}
+
+/// Returns the command line of a command of `redis-cli --cluster`, by way of a node.
+pub(crate) fn redis_cli_cluster(
+    address: &str,
+    is_tls: bool,
+    command: &str,
+    words: &[&str],
+) -> String {
+    let (host, port) = host_and_port(address);
+    // The form without brackets, also for IPv6.
+    let node = format!("{host}:{port}");
+    let start = ["--cluster", command, &node];
+    line_of("redis-cli", &[tls(is_tls), &start, words])
+}
+
+fn tls(is_tls: bool) -> &'static [&'static str] {
+    if is_tls { &["--tls"] } else { &[] }
+}
+
+/// Returns the address of a server as tidings takes it, without a login.
+pub(crate) fn url(host: &str, port: &str, is_tls: bool) -> String {
+    let scheme = if is_tls { "rediss" } else { "redis" };
+    if host.contains(':') {
+        return format!("{scheme}://[{host}]:{port}");
+    }
+    format!("{scheme}://{host}:{port}")
 }
 
 /// Returns the host as redis-cli takes it, without brackets, and the port; no port for a socket.
@@ -25,9 +52,10 @@ pub(crate) fn host_and_port(address: &str) -> (&str, &str) {
     }
 }
 
-fn line_of(start: &str, words: &[&str]) -> String {
-    let words = words.iter().map(|word| quoted(word));
-    let all = std::iter::once(start.to_owned()).chain(words);
+/// Returns a command line of a program and its words.
+pub(crate) fn line_of(program: &str, parts: &[&[&str]]) -> String {
+    let words = parts.iter().copied().flatten().map(|word| quoted(word));
+    let all = std::iter::once(program.to_owned()).chain(words);
     all.collect::<Vec<_>>().join(" ")
 }
 
@@ -65,6 +93,12 @@ mod tests {
             redis_cli("/run/redis.sock", false, &["PING"]),
             "redis-cli -s /run/redis.sock PING"
         );
+        let forget = ["CLUSTER", "FORGET", "a1"];
+        assert_eq!(
+            redis_cli_cluster("[::1]:7000", true, "call", &forget),
+            "redis-cli --tls --cluster call ::1:7000 CLUSTER FORGET a1"
+        );
+        assert_eq!(url("::1", "7000", true), "rediss://[::1]:7000");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidings::{Inspection, NodeId, TopologyKind};
 
-use crate::commands::doctor::command::redis_cli;
+use crate::commands::doctor::command::{line_of, redis_cli};
 
 /// The names and values of one answer of a server.
 pub(crate) type Fields = BTreeMap<String, String>;
@@ -17,6 +17,10 @@ pub(crate) struct Facts {
     pub(crate) topology: TopologyKind,
     pub(crate) is_tls: bool,
     pub(crate) namespace: String,
+    /// The options for the commands of cures, quoted: those that this command was called with.
+    pub(crate) options: Vec<String>,
+    /// The reason why the servers behind the address are not known.
+    pub(crate) unlocated: Option<String>,
     /// The servers, without sentinels.
     pub(crate) servers: Vec<Server>,
     pub(crate) sentinels: Vec<Server>,
@@ -66,6 +70,8 @@ pub(crate) struct State {
     pub(crate) master: Fields,
     /// The error of `SENTINEL CKQUORUM`, if it is one.
     pub(crate) quorum_problem: Option<String>,
+    /// The user of the connection.
+    pub(crate) user: String,
     /// Whether the user `default` may log in without a password.
     pub(crate) is_open: Option<bool>,
     /// Whether it has a password for its master.
@@ -229,11 +235,29 @@ impl Facts {
         }
     }
 
+    /// Returns the command line of a command of tidings at the same address and namespace.
+    pub(crate) fn tidings(&self, words: &[&str]) -> String {
+        let options = self.options.iter().map(String::as_str);
+        with_options(line_of("tidings", &[words]), options)
+    }
+
+    /// Returns the command line that checks another address.
+    pub(crate) fn doctor_at(&self, url: &str) -> String {
+        let options = self.options.iter().map(String::as_str);
+        let others = options.filter(|option| !option.starts_with("--url"));
+        let doctor = with_options("tidings doctor".to_owned(), others);
+        line_of(&doctor, &[&["--url", url]])
+    }
+
     /// Returns the servers that answer, with what they said.
     pub(crate) fn answering(&self) -> impl Iterator<Item = (&Server, &State)> {
         let all = self.servers.iter();
         all.filter_map(|server| Some((server, server.state.as_ref().ok()?)))
     }
+}
+
+fn with_options<'a>(line: String, options: impl Iterator<Item = &'a str>) -> String {
+    options.fold(line, |line, option| format!("{line} {option}"))
 }
 
 impl Server {
@@ -293,4 +317,49 @@ impl State {
 fn number(text: &str, name: &str) -> Result<u64, Unseen> {
     let parsed = text.parse();
     parsed.map_err(|_| Unseen(format!("`{name}` is not a number")))
+}
+
+#[cfg(test)]
+impl Server {
+    /// A server that answers.
+    pub(crate) fn with(address: &str, state: State) -> Self {
+        Self {
+            address: address.to_owned(),
+            is_tls: true,
+            is_sentinel: state.role == Role::Sentinel,
+            state: Ok(state),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Facts {
+    /// The facts about these servers, with TLS, of a bus that could not start.
+    pub(crate) fn of(topology: TopologyKind, servers: Vec<Server>) -> Self {
+        let (sentinels, servers) = servers.into_iter().partition(|it| it.is_sentinel);
+        Self {
+            topology,
+            is_tls: true,
+            namespace: "shop".to_owned(),
+            options: vec!["-c production".to_owned()],
+            unlocated: None,
+            servers,
+            sentinels,
+            hosts: 1,
+            bus: Err(Refusal {
+                text: String::new(),
+            }),
+            fleet: Fleet::default(),
+            journal: None,
+        }
+    }
+}
+
+/// The fields of an answer.
+#[cfg(test)]
+pub(crate) fn fields(pairs: &[(&str, &str)]) -> Fields {
+    let pairs = pairs.iter();
+    pairs
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }

@@ -4,7 +4,10 @@ mod bus;
 mod fleet;
 mod servers;
 
+use tidings::report;
+
 use crate::app::App;
+use crate::commands::doctor::command::line_of;
 use crate::commands::doctor::facts::{Facts, JournalFacts, Server};
 use crate::connect::{self, prepare};
 use crate::settings::Settings;
@@ -14,7 +17,10 @@ pub(crate) async fn gather(app: &App, settings: &Settings) -> anyhow::Result<Fac
     prepare(app, settings);
     let admin = connect::builder(app, settings).admin()?;
     let (bus, servers) = tokio::join!(bus::look(app, settings), servers::look(&admin, settings),);
-    let servers = servers.unwrap_or_default();
+    let (servers, unlocated) = match servers {
+        Ok(servers) => (servers, None),
+        Err(error) => (Vec::new(), Some(report(&error).to_string())),
+    };
     let is_silent = servers.iter().all(|server| server.state.is_err());
     let bus = match bus {
         Err(error) if is_silent => return Err(error.into()),
@@ -26,8 +32,10 @@ pub(crate) async fn gather(app: &App, settings: &Settings) -> anyhow::Result<Fac
     let (bus, fleet) = fleet::look(app, bus).await;
     let address = settings.url.value.to_string();
     Ok(Facts {
+        options: options(app, settings),
+        unlocated,
         topology: admin.topology(),
-        is_tls: address.starts_with("rediss") || address.starts_with("valkeys"),
+        is_tls: is_tls(&address),
         hosts: hosts(&address),
         namespace: settings.namespace.value.clone(),
         servers,
@@ -36,6 +44,31 @@ pub(crate) async fn gather(app: &App, settings: &Settings) -> anyhow::Result<Fac
         fleet,
         journal,
     })
+}
+
+fn is_tls(address: &str) -> bool {
+    address.starts_with("rediss") || address.starts_with("valkeys")
+}
+
+/// Returns the options of the address and the namespace that this command was called with. An address
+/// with a password is a variable of the shell.
+fn options(app: &App, settings: &Settings) -> Vec<String> {
+    let global = &app.global;
+    let mut options = Vec::new();
+    if let Some(context) = &global.context {
+        options.push(line_of("-c", &[&[context]]));
+    }
+    if let Some(url) = &global.url {
+        options.push(if settings.url.value.has_password() {
+            "--url \"${URL:?}\"".to_owned()
+        } else {
+            line_of("--url", &[&[url]])
+        });
+    }
+    if let Some(namespace) = &global.namespace {
+        options.push(line_of("-n", &[&[namespace]]));
+    }
+    options
 }
 
 fn journal(server: &Server) -> Option<Result<JournalFacts, String>> {

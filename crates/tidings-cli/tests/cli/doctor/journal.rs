@@ -90,10 +90,7 @@ async fn a_retention_that_is_shorter_than_an_outage_is_an_error_and_no_member_is
     let examination = examine(&fleet);
     examination.has_only(&[("retention", "error")]);
     let cure = &examination.cures("retention")[0];
-    assert!(
-        cure.starts_with("tidings journal remove billing --yes"),
-        "{cure}"
-    );
+    assert!(cure.starts_with("tidings journal remove billing"), "{cure}");
     fleet.succeed(&["journal", "remove", "billing", "--yes"]);
     examine(&fleet).has_only(&[]);
 }

@@ -17,7 +17,9 @@ async fn with_replica() -> (Fleet, Redis) {
     let replica = replica.start().await;
     // The master takes a moment longer to notice that it is in sync.
     wait_for("it is in sync", SECONDS, async || {
-        examine(&fleet).severity("replica-lag") == "ok"
+        let info = replica.cli(&["INFO", "replication"]).await;
+        let is_connected = info.contains("master_link_status:up");
+        is_connected && examine(&fleet).severity("replica-lag") == "ok"
     })
     .await;
     (fleet, replica)
@@ -33,6 +35,18 @@ async fn a_replication_backlog_that_is_too_small_is_a_warning() {
     examination.has_only(&[("backlog", "warning")]);
     paste(&examination.cures("backlog")[0]);
     examine(&fleet).has_only(&[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_that_wait_for_a_replica_are_an_error_whose_cure_is_another_replica() {
+    let (fleet, _replica) = with_replica().await;
+    let set = ["CONFIG", "SET", "min-replicas-to-write", "2"];
+    fleet.redis.command(&set).await;
+    let examination = examine(&fleet);
+    examination.has_only(&[("min-replicas", "error")]);
+    let replicate = format!("REPLICAOF 127.0.0.1 {}", fleet.redis.port());
+    let cures = examination.cures("min-replicas");
+    assert!(cures[1].ends_with(&replicate), "{cures:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

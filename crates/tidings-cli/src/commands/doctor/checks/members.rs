@@ -111,7 +111,8 @@ pub(crate) fn gaps(facts: &Facts) -> Vec<Finding> {
                 .filter(|gap| is_recent(inspection, gap.at));
             let recent: Vec<_> = recent.collect();
             let last = recent.last()?;
-            let missed: u64 = recent.iter().filter_map(|gap| gap.missed).sum();
+            let missed = recent.iter().filter_map(|gap| gap.missed);
+            let missed = missed.fold(0_u64, u64::saturating_add);
             let text = format!(
                 "{} missed {} in the last hour: {}",
                 member.name,
@@ -212,7 +213,7 @@ pub(crate) fn behind(facts: &Facts) -> Vec<Finding> {
                 .journal_behind
                 .filter(|it| *it > FAR_BEHIND)?;
             let text = format!("{} is {} behind the journal", member.name, age(behind));
-            Some(Finding::warning(text).cure("tidings journal positions"))
+            Some(Finding::warning(text).cure(facts.tidings(&["journal", "positions"])))
         },
     )
 }

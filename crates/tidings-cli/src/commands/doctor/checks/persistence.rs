@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::commands::doctor::checks::settings::{bytes, set};
-use crate::commands::doctor::command::quoted;
+use crate::commands::doctor::checks::settings::{bytes, raise_memory, set};
 use crate::commands::doctor::facts::{DurableFacts, Facts, JournalFacts, State, Unseen};
 use crate::commands::doctor::finding::{Finding, each, each_master, joined};
 use crate::terminal::age;
@@ -96,12 +95,11 @@ pub(crate) fn journal_memory(facts: &Facts) -> Vec<Finding> {
             bytes(largest),
             bytes(limit)
         );
-        let enough = largest.saturating_mul(LARGEST_SHARE).to_string();
-        Ok(Some(Finding::warning(text).cure(set(
-            server,
-            "maxmemory",
-            &enough,
-        ))))
+        let enough = largest.saturating_mul(LARGEST_SHARE);
+        let raise = raise_memory(server, state, enough, enough);
+        let other = "lower `Journal::max_bytes`, or move Redis to a machine with more memory";
+        let cure = raise.unwrap_or_else(|| other.to_owned());
+        Ok(Some(Finding::warning(text).cure(cure)))
     })
 }
 
@@ -111,7 +109,11 @@ pub(crate) fn retention(facts: &Facts) -> Vec<Finding> {
         Some(Err(reason)) => return vec![Finding::skipped(reason)],
         Some(Ok(journal)) => journal,
     };
-    let problems: Vec<_> = journal.names.iter().filter_map(retained).collect();
+    let problems: Vec<_> = journal
+        .names
+        .iter()
+        .filter_map(|name| retained(facts, name))
+        .collect();
     if problems.is_empty() {
         return vec![Finding::ok(kept(journal))];
     }
@@ -126,7 +128,7 @@ fn kept(journal: &JournalFacts) -> String {
 }
 
 /// The longest outage that was seen is the time since the position of a name without a reader.
-fn retained(name: &DurableFacts) -> Option<Finding> {
+fn retained(facts: &Facts, name: &DurableFacts) -> Option<Finding> {
     if name.has_reader || name.age <= name.max_age / 2 {
         return None;
     }
@@ -137,11 +139,11 @@ fn retained(name: &DurableFacts) -> Option<Finding> {
             "{begins}, and the journal keeps events for {kept}: it misses events; start it with a \
              longer `Journal::max_age`, or remove the name"
         );
-        let remove = format!("tidings journal remove {} --yes", quoted(shown));
+        let remove = facts.tidings(&["journal", "remove", shown]);
         Finding::error(text).cure(remove)
     } else {
         let text = format!("{begins}, and the journal keeps events for {kept}: start it");
-        Finding::warning(text).cure("tidings journal positions")
+        Finding::warning(text).cure(facts.tidings(&["journal", "positions"]))
     })
 }
 
@@ -154,6 +156,8 @@ fn shortly(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tidings::TopologyKind;
+
     use super::*;
     use crate::commands::doctor::finding::Severity;
 
@@ -166,10 +170,13 @@ mod tests {
             has_reader,
             ..DurableFacts::default()
         };
-        assert_eq!(retained(&name(48, true)), None);
-        assert_eq!(retained(&name(11, false)), None);
-        let severity = |hours| retained(&name(hours, false)).unwrap().severity;
+        let facts = Facts::of(TopologyKind::Standalone, Vec::new());
+        assert_eq!(retained(&facts, &name(48, true)), None);
+        assert_eq!(retained(&facts, &name(11, false)), None);
+        let severity = |hours| retained(&facts, &name(hours, false)).unwrap().severity;
         assert_eq!(severity(13), Severity::Warning);
         assert_eq!(severity(25), Severity::Error);
+        let remove = "tidings journal remove billing -c production";
+        assert_eq!(retained(&facts, &name(25, false)).unwrap().cures, [remove]);
     }
 }

@@ -3,8 +3,8 @@
 use tidings::TopologyKind;
 
 use crate::commands::doctor::checks::settings::{bytes, set};
-use crate::commands::doctor::command::{host_and_port, quoted};
-use crate::commands::doctor::facts::{Facts, Role, State};
+use crate::commands::doctor::command::{host_and_port, quoted, redis_cli_at};
+use crate::commands::doctor::facts::{Facts, Role, Server, State};
 use crate::commands::doctor::finding::{Finding, each, each_master};
 
 /// Redis's default of `repl-backlog-size`.
@@ -108,14 +108,15 @@ pub(crate) fn replica_count(facts: &Facts) -> Vec<Finding> {
         }
         let text = "the master has no replica, so there is no server for a failover: make another \
                     server its replica";
-        let (host, port) = host_and_port(&server.address);
-        let replicate = format!(
-            "redis-cli -h HOST -p PORT REPLICAOF {} {}",
-            quoted(host),
-            quoted(port)
-        );
-        Ok(Some(Finding::error(text).cure(replicate)))
+        Ok(Some(Finding::error(text).cure(replicate(server))))
     })
+}
+
+/// The command that makes another server the replica of a master.
+fn replicate(master: &Server) -> String {
+    let (host, port) = host_and_port(&master.address);
+    let words = ["REPLICAOF", host, port];
+    redis_cli_at("HOST", "PORT", master.is_tls, &words)
 }
 
 pub(crate) fn replica_writes(facts: &Facts) -> Vec<Finding> {
@@ -147,9 +148,7 @@ pub(crate) fn min_replicas(facts: &Facts) -> Vec<Finding> {
                 "Redis rejects writes: min-replicas-to-write is {wanted}, and {good} replicas are \
                  connected and up to date"
             );
-            let now = good.to_string();
-            let lower = set(server, "min-replicas-to-write", &now);
-            return Ok(Some(Finding::error(text).cure(lower)));
+            return Ok(Some(missing_replicas(facts, server, Finding::error(text))));
         }
         if wanted == 0 && connected > 0 && facts.has_journal() {
             let text = "min-replicas-to-write is 0: a master that is cut off from its replicas \
@@ -161,6 +160,18 @@ pub(crate) fn min_replicas(facts: &Facts) -> Vec<Finding> {
             "the masters have as many replicas as they need for writes",
         )))
     })
+}
+
+/// Adds the replicas to start, or the command that makes one.
+fn missing_replicas(facts: &Facts, master: &Server, finding: Finding) -> Finding {
+    let down = facts.servers.iter().filter(|it| it.state.is_err());
+    let down: Vec<_> = down.map(|it| quoted(&it.address)).collect();
+    if down.is_empty() {
+        return finding
+            .cure(master.cli(&["INFO", "replication"]))
+            .cure(replicate(master));
+    }
+    finding.cure(format!("start {}", down.join(" and ")))
 }
 
 pub(crate) fn backlog(facts: &Facts) -> Vec<Finding> {

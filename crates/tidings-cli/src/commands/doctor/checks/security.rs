@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::commands::doctor::checks::sentinel::{auth_pass, master_name};
 use crate::commands::doctor::checks::settings::set;
 use crate::commands::doctor::command::host_and_port;
-use crate::commands::doctor::facts::{Facts, Server, State, Unseen};
+use crate::commands::doctor::facts::{Facts, Role, Server, State, Unseen};
 use crate::commands::doctor::finding::{Finding, each, joined};
 use crate::terminal::age;
 
@@ -14,17 +15,46 @@ const SOON: Duration = Duration::from_hours(21 * 24);
 const VERY_SOON: Duration = Duration::from_hours(3 * 24);
 
 /// A password that the administrator has put into a variable. A shell refuses the command without it.
-const PASSWORD: &str = "${PASSWORD:?}";
+pub(super) const PASSWORD: &str = "${PASSWORD:?}";
 
 pub(crate) fn default_user(facts: &Facts) -> Vec<Finding> {
-    each(facts, |server, state| {
+    let findings = each(facts, |server, state| {
         let is_open = state.known(state.is_open, "ACL GETUSER")?;
         Ok(Some(if is_open {
             Finding::warning("the user `default` has no password").cure(with_password(server))
         } else {
             Finding::ok("the user `default` has a password or is off")
         }))
-    })
+    });
+    known_before(facts, findings)
+}
+
+/// Puts the commands before the cures that tell the password to the replicas and the sentinels: they
+/// log in with it from then on.
+fn known_before(facts: &Facts, findings: Vec<Finding>) -> Vec<Finding> {
+    let users = facts.answering().filter(|(_, state)| {
+        let has_replicas = state.info_number("connected_slaves").unwrap_or(0) > 0;
+        state.role == Role::Replica || has_replicas
+    });
+    let mut before: Vec<_> = users.map(|(server, _)| master_auth(server)).collect();
+    for sentinel in &facts.sentinels {
+        if let Ok(state) = &sentinel.state {
+            before.push(auth_pass(sentinel, master_name(state)));
+        }
+    }
+    let findings = findings.into_iter().map(|finding| {
+        if finding.cures.is_empty() {
+            return finding;
+        }
+        let cures = before.iter().cloned().chain(finding.cures).collect();
+        Finding { cures, ..finding }
+    });
+    findings.collect()
+}
+
+fn master_auth(server: &Server) -> String {
+    let command = server.cli(&["CONFIG", "SET", "masterauth"]);
+    format!("{command} \"{PASSWORD}\"")
 }
 
 /// The command that gives the user `default` a password.
@@ -34,17 +64,20 @@ fn with_password(server: &Server) -> String {
 }
 
 pub(crate) fn open_network(facts: &Facts) -> Vec<Finding> {
-    each(facts, |server, state| {
+    let findings = each(facts, |server, state| {
         let is_open = state.known(state.is_open, "ACL GETUSER")?;
         let is_unprotected = state.config("protected-mode")? == "no";
         if !is_open || !is_unprotected || !listens_to_others(state)? {
-            return Ok(Some(Finding::ok("strangers of the network cannot log in")));
+            return Ok(Some(Finding::ok(
+                "other machines cannot log in without a password",
+            )));
         }
         let text = "every machine of the network can log in without a password: protected-mode is \
                     off, and the server listens to others";
         let finding = Finding::error(text).cure(with_password(server));
         Ok(Some(finding))
-    })
+    });
+    known_before(facts, findings)
 }
 
 fn listens_to_others(state: &State) -> Result<bool, Unseen> {
@@ -122,15 +155,46 @@ pub(crate) fn master_password(facts: &Facts) -> Vec<Finding> {
             return Ok(Some(Finding::ok("the server can follow another master")));
         }
         let text = "masterauth is empty: this server cannot follow another master after a failover";
-        let command = server.cli(&["CONFIG", "SET", "masterauth"]);
-        let finding = Finding::warning(text).cure(format!("{command} \"{PASSWORD}\""));
-        Ok(Some(finding))
+        Ok(Some(Finding::warning(text).cure(master_auth(server))))
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use tidings::TopologyKind;
+
     use super::*;
+    use crate::commands::doctor::facts::fields;
+
+    #[test]
+    fn replicas_and_sentinels_get_the_password_before_the_server_asks_for_it() {
+        let replica = State {
+            role: Role::Replica,
+            is_open: Some(true),
+            ..State::default()
+        };
+        let sentinel = State {
+            role: Role::Sentinel,
+            master: fields(&[("name", "main")]),
+            ..State::default()
+        };
+        let all = vec![
+            Server::with("10.0.0.7:6379", replica),
+            Server::with("10.0.0.7:26379", sentinel),
+        ];
+        let cures = default_user(&Facts::of(TopologyKind::Sentinel, all))
+            .remove(0)
+            .cures;
+        let begins = [
+            "CONFIG SET masterauth",
+            "SENTINEL SET main auth-pass",
+            "ACL SETUSER",
+        ];
+        assert_eq!(cures.len(), begins.len());
+        for (cure, begin) in cures.iter().zip(begins) {
+            assert!(cure.contains(&format!("--tls {begin}")), "{cure}");
+        }
+    }
 
     #[test]
     fn a_host_of_this_machine_is_local() {

@@ -1,6 +1,6 @@
 //! Checks of the settings of each server.
 
-use crate::commands::doctor::facts::{Facts, Server};
+use crate::commands::doctor::facts::{Facts, Server, State};
 use crate::commands::doctor::finding::{Finding, each};
 
 const MIB: u64 = 1 << 20;
@@ -82,7 +82,7 @@ pub(crate) fn slow_subscribers(facts: &Facts) -> Vec<Finding> {
                  longest queue, or another program)",
                 bytes(backlog)
             ))
-            .cure("tidings members")
+            .cure(facts.tidings(&["members"]))
         }))
     })
 }
@@ -129,8 +129,14 @@ pub(crate) fn memory(facts: &Facts) -> Vec<Finding> {
             80..95 => Finding::warning(text),
             _ => Finding::error(text),
         };
-        let twice = limit.max(used).saturating_mul(2).to_string();
-        Ok(Some(finding.cure(set(server, "maxmemory", &twice))))
+        let twice = limit.max(used).saturating_mul(2);
+        // With less, nearly as much of it would be in use.
+        let least = used.saturating_add(used / 2);
+        let raise = raise_memory(server, state, least, twice);
+        let other = "remove keys, or move Redis to a machine with more memory";
+        Ok(Some(
+            finding.cure(raise.unwrap_or_else(|| other.to_owned())),
+        ))
     })
 }
 
@@ -193,6 +199,19 @@ pub(crate) fn script_limit(facts: &Facts) -> Vec<Finding> {
     })
 }
 
+/// The command line that raises `maxmemory` to at most three quarters of the machine's memory, which other
+/// programs and the copy for a snapshot share. `None` if that is less than `least`, or not known.
+pub(super) fn raise_memory(
+    server: &Server,
+    state: &State,
+    least: u64,
+    wanted: u64,
+) -> Option<String> {
+    let machine = state.info_number("total_system_memory").ok()?;
+    let limit = wanted.min(machine / 4 * 3);
+    (limit >= least).then(|| set(server, "maxmemory", &limit.to_string()))
+}
+
 /// The command line that changes a setting.
 pub(super) fn set(server: &Server, name: &str, value: &str) -> String {
     server.cli(&["CONFIG", "SET", name, value])
@@ -210,6 +229,7 @@ pub(super) fn bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::doctor::facts::fields;
 
     #[test]
     fn the_limit_of_subscribers_is_the_last_part() {
@@ -219,6 +239,23 @@ mod tests {
             Some([33_554_432, 8_388_608, 60])
         );
         assert_eq!(limit_of_subscribers("normal 0 0 0"), None);
+    }
+
+    #[test]
+    fn maxmemory_is_not_raised_beyond_the_memory_of_the_machine() {
+        let raised = |machine: &str, least, wanted| {
+            let state = State {
+                info: fields(&[("total_system_memory", machine)]),
+                ..State::default()
+            };
+            let server = Server::with("10.0.0.7:6379", State::default());
+            let raised = raise_memory(&server, &state, least, wanted)?;
+            raised.split(' ').next_back().map(str::to_owned)
+        };
+        assert_eq!(raised("4000", 1500, 2000).as_deref(), Some("2000"));
+        assert_eq!(raised("2000", 1500, 2000).as_deref(), Some("1500"));
+        assert_eq!(raised("1000", 1500, u64::MAX), None);
+        assert_eq!(raised("unknown", 1500, 2000), None);
     }
 
     #[test]

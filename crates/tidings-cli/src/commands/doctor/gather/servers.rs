@@ -8,28 +8,31 @@ use tidings::{ConnectError, DurableName, report};
 use crate::commands::doctor::facts::{
     ClusterNode, DurableFacts, Fields, JournalFacts, MissingRules, Part, Role, Server, State,
 };
+use crate::commands::doctor::gather::is_tls;
 use crate::settings::Settings;
 
 pub(super) async fn look(admin: &Admin, settings: &Settings) -> Result<Vec<Server>, ConnectError> {
     let address = settings.url.value.to_string();
-    let is_tls = address.starts_with("rediss") || address.starts_with("valkeys");
+    let is_tls = is_tls(&address);
+    let user = settings.url.value.user().unwrap_or("default");
     let servers = admin.servers_with_settings().await?;
     let converted = servers.into_iter().map(|server| Server {
         address: server.address,
         is_tls,
         is_sentinel: server.is_sentinel,
         state: match server.state {
-            Ok(state) => Ok(state_of(state)),
+            Ok(state) => Ok(state_of(state, user)),
             Err(error) => Err(report(&error).to_string()),
         },
     });
     Ok(converted.collect())
 }
 
-fn state_of(state: admin::ServerState) -> State {
+/// Converts the answers to a user, who may not be allowed to ask for the own name.
+fn state_of(state: admin::ServerState, user: &str) -> State {
     let settings = state.settings.unwrap_or_default();
     let sentinel = state.sentinel.unwrap_or_default();
-    let user = settings.user.unwrap_or_else(|| "default".to_owned());
+    let user = settings.user.unwrap_or_else(|| user.to_owned());
     let names = settings.durable_names.into_iter().map(durable_name);
     let journal = settings.has_journal.filter(|has| *has).map(|_| {
         let info = settings
@@ -71,6 +74,7 @@ fn state_of(state: admin::ServerState) -> State {
             .iter()
             .map(|missing| missing_rules(&user, missing))
             .collect(),
+        user,
         denied: state
             .denied
             .into_iter()
