@@ -23,6 +23,10 @@ use crate::task::FOREVER;
 /// The number of responses of nodes that are no members that are accepted: any program can send them.
 const FOREIGN: usize = 1_024;
 
+/// The time for which the response of a member is awaited that has left: in a Redis Cluster, the news
+/// that it left can take a shorter way.
+const LATE: Duration = Duration::from_millis(100);
+
 /// The nodes that leave the namespace.
 pub(crate) type Departures = BoxStream<'static, NodeId>;
 
@@ -32,6 +36,8 @@ pub(crate) struct OpenResponses {
     departures: Departures,
     has_departures: bool,
     deadline: Pin<Box<Sleep>>,
+    /// Runs while only members are awaited that have left.
+    late: Option<Pin<Box<Sleep>>>,
     tally: Tally,
     has_ended: bool,
 }
@@ -58,6 +64,7 @@ impl OpenResponses {
             departures,
             has_departures: true,
             deadline: Box::pin(sleep(timeout.min(FOREVER))),
+            late: None,
             tally: Tally::new(expected, timeout),
             has_ended: false,
         }
@@ -100,7 +107,13 @@ impl OpenResponses {
             }
         }
         if self.tally.waiting.is_empty() {
-            return Poll::Ready(None);
+            if self.tally.left.is_empty() {
+                return Poll::Ready(None);
+            }
+            let late = self.late.get_or_insert_with(|| Box::pin(sleep(LATE)));
+            if late.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
         }
         self.deadline.as_mut().poll(cx).map(|()| None)
     }
