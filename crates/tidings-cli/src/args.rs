@@ -2,6 +2,7 @@
 
 mod bench;
 mod completions;
+mod console;
 mod context;
 mod events;
 mod fleet;
@@ -22,6 +23,7 @@ use crate::terminal::{Style, escape_lines, print_labeled};
 
 pub(crate) use self::bench::Bench;
 pub(crate) use self::completions::Completions;
+pub(crate) use self::console::Console;
 pub(crate) use self::context::{Context, ContextAction};
 pub(crate) use self::events::{Listen, PayloadArgs, Request, Send, Speed, To};
 pub(crate) use self::fleet::{Acl, Doctor, Failover, Members, Servers};
@@ -56,6 +58,7 @@ pub(crate) enum Command {
     Doctor(Doctor),
     Failover(Failover),
     Acl(Acl),
+    Console(Console),
     Run(Box<Run>),
     Ps(Ps),
     Reload(Reload),
@@ -67,7 +70,7 @@ pub(crate) enum Command {
 }
 
 /// The commands below their headings in the help, because clap cannot group commands.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     ("Events", &["send", "listen", "request", "bench"]),
     ("Journal", &["journal"]),
     ("State", &["state", "map", "counter"]),
@@ -75,6 +78,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         "Fleet",
         &["members", "servers", "doctor", "failover", "acl"],
     ),
+    ("Look", &["console"]),
     ("Workers", &["run", "ps", "reload", "scale", "stop"]),
     ("Itself", &["context", "completions", "man"]),
 ];

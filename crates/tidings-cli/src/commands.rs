@@ -3,6 +3,7 @@
 pub(crate) mod acl;
 pub(crate) mod bench;
 pub(crate) mod completions;
+pub(crate) mod console;
 pub(crate) mod context;
 pub(crate) mod counter;
 pub(crate) mod doctor;
@@ -46,6 +47,7 @@ pub(crate) async fn run_command(app: &App, command: Command) -> anyhow::Result<E
         Command::Servers(_) => servers::servers(app).await,
         Command::Doctor(_) => doctor::doctor(app).await,
         Command::Failover(failover) => failover::failover(app, &failover).await,
+        Command::Console(console) => console::console(app, &console).await,
         Command::Acl(acl) => acl::acl(app, &acl),
         Command::Run(run) => run::run(app, &run).await,
         Command::Ps(ps) => ps::ps(app, &ps).await,

@@ -25,10 +25,12 @@ mod failover;
 mod fields;
 mod info;
 mod key_count;
+mod keys;
 mod look;
 mod permissions;
 mod server;
 mod settings;
+mod stored;
 mod view;
 
 pub use crate::admin::answers::Denied;
@@ -40,4 +42,5 @@ pub use crate::admin::key_count::KeyCount;
 pub use crate::admin::permissions::{MissingPermissions, Part};
 pub use crate::admin::server::{Replication, SentinelState, Server, ServerRole, ServerState};
 pub use crate::admin::settings::{AclUser, Settings};
+pub use crate::admin::stored::{Stored, StoredKind, StoredName};
 pub use crate::admin::view::Admin;

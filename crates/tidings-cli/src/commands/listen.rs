@@ -13,7 +13,7 @@ use tidings::{Bus, Journal, Member, Since, Tap, TapItem, TapOptions, TappedEvent
 use tokio::time::{Instant, sleep, sleep_until};
 
 use self::print::Printer;
-use self::rates::Rates;
+pub(crate) use self::rates::Rates;
 use self::tally::Tally;
 use self::writer::{Part, Writer};
 use crate::app::App;
@@ -105,12 +105,21 @@ async fn open(
     if since.is_none() && !has_journal(&members) {
         return Ok((bus, tap, members));
     }
+    let (bus, tap) = follow_journal(app, settings, since).await?;
+    Ok((bus, tap, members))
+}
+
+/// Starts a bus with a tap that follows the journal.
+pub(crate) async fn follow_journal(
+    app: &App,
+    settings: &Settings,
+    since: Option<Duration>,
+) -> anyhow::Result<(Bus, Tap)> {
     // Members with a journal have created it.
     let journal = Journal::default().follow_only().create(since.is_none());
     let journal = journal.since(since.map_or(Since::Now, Since::Ago));
     let builder = builder(app, settings).journal(journal);
-    let (bus, tap) = builder.start_with_tap(TapOptions::new()).await?;
-    Ok((bus, tap, members))
+    Ok(builder.start_with_tap(TapOptions::new()).await?)
 }
 
 impl Listening<'_> {
@@ -206,7 +215,7 @@ fn is_wanted(args: &Listen, event: &TappedEvent) -> bool {
 }
 
 /// Returns whether the name is that of the pattern, in which `*` stands for any characters.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else {
         return pattern == name;
     };

@@ -197,7 +197,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
 
 /// A server as JSON.
 #[derive(Serialize)]
-struct Line<'a> {
+pub(crate) struct Line<'a> {
     server: &'a str,
     role: Option<String>,
     version: Option<&'a str>,
@@ -218,7 +218,7 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn of(server: &'a Server) -> Self {
+    pub(crate) fn of(server: &'a Server) -> Self {
         let state = server.state.as_ref().ok();
         let replication = state.and_then(|state| state.replication.as_ref());
         let silence = replication.and_then(|it| it.silence);

@@ -5,6 +5,7 @@ mod bad_input;
 mod bench;
 mod book;
 mod commands;
+mod console;
 mod doctor;
 mod events;
 mod every;

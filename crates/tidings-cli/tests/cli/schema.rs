@@ -126,6 +126,7 @@ async fn the_json_of_every_command_is_valid_against_the_schema_of_the_book() {
     let mut lines = listened(&fleet).await;
     let mut member = Some(member(&fleet).await);
     lines.push(("members", watched(&fleet)));
+    lines.push(("console", shown(&fleet)));
     for arguments in COMMANDS {
         // A durable name that is in use cannot be removed.
         if arguments.ends_with(&["billing", "--yes"])
@@ -191,6 +192,13 @@ fn watched(fleet: &Fleet) -> Value {
     let arguments = ["members", "--watch", "--json"];
     let running = Running::start(fleet.command().args(arguments));
     serde_json::from_str(&running.stdout.wait_for("")).unwrap()
+}
+
+/// Returns the line of `console`.
+fn shown(fleet: &Fleet) -> Value {
+    let arguments = ["console", "--listen", "127.0.0.1:0", "--json"];
+    let running = Running::start(fleet.command().args(arguments));
+    serde_json::from_str(&running.stdout.wait_for("url")).unwrap()
 }
 
 #[test]

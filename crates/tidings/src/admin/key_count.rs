@@ -1,23 +1,10 @@
 //! The number of keys of a namespace, counted within a budget.
 
-use std::time::{Duration, Instant};
+use redis::RedisResult;
 
-use redis::{Cmd, RedisResult};
-
+use crate::admin::keys;
 use crate::namespace::Namespace;
 use crate::resp::Client;
-
-/// The keys that one `SCAN` looks at.
-const STEP: usize = 1_000;
-
-/// The maximum number of keys that are looked at.
-const MAX_KEYS: usize = 200_000;
-
-/// The maximum number of keys that are listed of a slot.
-const MAX_OF_SLOT: usize = 10_000;
-
-/// The time after which no further `SCAN` begins.
-const TIME: Duration = Duration::from_millis(500);
 
 /// The number of keys of the namespace.
 ///
@@ -32,47 +19,17 @@ pub struct KeyCount {
     pub is_complete: bool,
 }
 
-/// Counts the keys of a namespace in the database of the connection.
-pub(super) async fn scan(mut client: Client, namespace: &Namespace) -> RedisResult<KeyCount> {
-    let (began, mut cursor, mut count) = (Instant::now(), 0_u64, 0);
-    for _ in 0..MAX_KEYS / STEP {
-        let mut scan = redis::cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(pattern(namespace));
-        scan.arg("COUNT").arg(STEP);
-        let (next, found): (u64, Vec<Vec<u8>>) = scan.query_async(&mut client).await?;
-        cursor = next;
-        count += found.len() as u64;
-        if cursor == 0 || began.elapsed() > TIME {
-            break;
-        }
-    }
-    let is_complete = cursor == 0;
-    Ok(KeyCount { count, is_complete })
-}
-
-/// Counts the keys of a namespace in its slot on the node that has it. Keys of other programs may have
-/// the same slot.
-pub(super) async fn of_slot(
-    mut client: Client,
+/// Counts the keys of a namespace in the database of the connection, or in its slot in a cluster.
+pub(super) async fn count(
+    client: Client,
     namespace: &Namespace,
-    slot: u16,
+    slot: Option<u16>,
 ) -> RedisResult<KeyCount> {
-    let keys: Vec<Vec<u8>> = list(slot).query_async(&mut client).await?;
-    let prefix = format!("{}:", namespace.channel());
-    let own = keys.iter().filter(|key| key.starts_with(prefix.as_bytes()));
-    Ok(KeyCount {
-        count: own.count() as u64,
-        is_complete: keys.len() < MAX_OF_SLOT,
-    })
-}
-
-fn list(slot: u16) -> Cmd {
-    let mut list = redis::cmd("CLUSTER");
-    list.arg("GETKEYSINSLOT").arg(slot).arg(MAX_OF_SLOT);
-    list
-}
-
-/// The pattern of the keys. The name of a namespace has no special characters.
-fn pattern(namespace: &Namespace) -> String {
-    format!("{}:*", namespace.channel())
+    let mut count = 0;
+    let found = |keys: Vec<_>| count += keys.len() as u64;
+    let is_complete = match slot {
+        None => keys::scan(client, namespace, found).await?,
+        Some(slot) => keys::of_slot(client, namespace, slot, found).await?,
+    };
+    Ok(KeyCount { count, is_complete })
 }

@@ -22,9 +22,9 @@ use crate::transport::server::tcp::Readiness;
 use crate::transport::servers::{Located, Servers};
 
 /// The time that a server has to answer.
-const TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
 
-const DOING: &str = "asking for the state";
+pub(super) const DOING: &str = "asking for the state";
 
 /// What is asked of each server.
 #[derive(Clone, Copy)]
@@ -146,16 +146,16 @@ impl Look<'_> {
             return None;
         }
         let (client, namespace) = (self.asking.client(), self.scope.namespace);
-        let Some(slot) = self.scope.servers.slot() else {
-            let counted = key_count::scan(client, namespace).await;
-            return self.asking.noted("SCAN", counted);
-        };
-        let mut slots = self.located.node.as_ref()?.slots.iter();
-        if !slots.any(|(first, last)| (*first..=*last).contains(&slot)) {
-            return None;
+        let slot = self.scope.servers.slot();
+        if let Some(slot) = slot {
+            let mut slots = self.located.node.as_ref()?.slots.iter();
+            if !slots.any(|(first, last)| (*first..=*last).contains(&slot)) {
+                return None;
+            }
         }
-        let counted = key_count::of_slot(client, namespace, slot).await;
-        self.asking.noted("CLUSTER GETKEYSINSLOT", counted)
+        let command = slot.map_or("SCAN", |_| "CLUSTER GETKEYSINSLOT");
+        let counted = key_count::count(client, namespace, slot).await;
+        self.asking.noted(command, counted)
     }
 
     async fn cluster(&self) -> Fields {

@@ -9,12 +9,12 @@ const NAMES: usize = 10_000;
 const OTHERS: &str = "(others)";
 
 #[derive(Debug, Default)]
-pub(super) struct Rates {
+pub(crate) struct Rates {
     names: HashMap<String, u64>,
 }
 
 impl Rates {
-    pub(super) fn count(&mut self, name: &str) {
+    pub(crate) fn count(&mut self, name: &str) {
         if let Some(count) = self.names.get_mut(name) {
             *count += 1;
             return;
@@ -28,7 +28,7 @@ impl Rates {
     }
 
     /// Returns the numbers since the last call, the highest first.
-    pub(super) fn take(&mut self) -> Vec<(String, u64)> {
+    pub(crate) fn take(&mut self) -> Vec<(String, u64)> {
         let mut rates: Vec<_> = self.names.drain().collect();
         rates.sort_by(|one, other| (other.1, &one.0).cmp(&(one.1, &other.0)));
         rates

@@ -1,0 +1,111 @@
+// State: the shared values, maps and counters of the namespace, and one of them in full.
+
+import { json, stringify } from "./api.js";
+import { attribute, h, head, keyed, table, text } from "./dom.js";
+import { bytes, count, cut, number, visible } from "./format.js";
+import { line, pretty } from "./json.js";
+import { parameter, remember } from "./route.js";
+import { button, fact, filterField, matches, name, poll } from "./widgets.js";
+
+const GROUPS = [["shared", "Values"], ["map", "Maps"], ["counter", "Counters"], ["other", "Other keys"]];
+const PAGE = 500;
+
+/** Shows a value with its version. */
+function shared(value) {
+  const facts = h("dl", { class: "facts" }, fact("Version", number(value.version)), fact("Size", bytes(value.bytes)), fact("State", value.is_set ? "set" : "not set"));
+  return [facts, value.error ? h("p", { class: "remark" }, visible(cut(value.error, 500))) : value.is_set ? pretty(value.value) : null];
+}
+
+function map(value, turn, find) {
+  const facts = h("dl", { class: "facts" }, fact("Entries", number(value.count)));
+  const rows = value.entries.map((entry) => {
+    const summary = h("summary", {}, h("bdi", {}, line(entry.value, 200)));
+    const details = h("details", {}, summary);
+    details.addEventListener("toggle", () => { if (details.open && details.childElementCount === 1) details.append(pretty(entry.value)); });
+    return h("tr", {}, h("th", { scope: "row" }, name(cut(entry.key, 200), "code")), h("td", {}, entry.error ? visible(entry.error) : details));
+  });
+  const input = h("input", { type: "search", id: "entry", placeholder: "key", autocomplete: "off", spellcheck: "false" });
+  input.value = parameter("entry");
+  const form = h("form", { class: "pair", onsubmit: (event) => { event.preventDefault(); find(input.value); } }, h("label", { for: "entry", class: "hidden" }, "Key of an entry"), input, h("button", {}, "Find"));
+  const end = value.offset + value.entries.length;
+  const pager = value.count > PAGE && value.entries.length > 0 ? h("div", { class: "tools" },
+    button("Earlier", () => turn(Math.max(0, value.offset - PAGE)), { disabled: value.offset === 0 }),
+    h("span", {}, `${number(value.offset + 1)}–${number(end)} of ${number(value.count)}`),
+    button("Later", () => turn(value.offset + PAGE), { disabled: end >= value.count })) : null;
+  return [facts, value.error ? h("p", { class: "remark" }, visible(cut(value.error, 500))) : null, form,
+    rows.length > 0 ? table("Entries", ["Key", "Value"], h("tbody", {}, rows)) : null, pager];
+}
+
+const counter = (value) => [h("p", { class: "big" }, number(value.value)), value.error ? h("p", { class: "remark" }, visible(value.error)) : null];
+
+/** Whether somebody types in the details or reads an entry: then they are not drawn again. */
+const isInUse = (detail) => detail.querySelector("details[open], input:focus") !== null;
+
+export const state = {
+  title: "State",
+  open() {
+    const sentence = h("p", { class: "sentence" }, "Reading …");
+    const tree = h("nav", { class: "tree", "aria-label": "Keys" });
+    const groups = GROUPS.map(([kind, title]) => ({ kind, title, heading: h("h2", {}), list: h("ul", {}) }));
+    for (const group of groups) tree.append(group.heading, group.list);
+    const detail = h("section", { class: "panel detail", "aria-live": "off" });
+    let keys = [], last = "";
+    let again = () => {};
+    const pick = (kind, key) => { remember({ kind, name: key, offset: "", entry: "" }); last = ""; draw(); again(); };
+    const turn = (offset) => { remember({ offset: offset || "" }); last = ""; again(); };
+    const find = (entry) => { remember({ entry, offset: "" }); last = ""; again(); };
+    const draw = () => {
+      const filter = parameter("filter");
+      for (const group of groups) {
+        const all = keys.filter((key) => key.kind === group.kind);
+        const chosen = all.filter((key) => matches(filter, key.name));
+        group.heading.hidden = chosen.length === 0;
+        text(group.heading, `${group.title} ${chosen.length === all.length ? number(all.length) : `${number(chosen.length)} of ${number(all.length)}`}`);
+        keyed(group.list, chosen.slice(0, PAGE), (key) => key.name, (key) => h("li", {}, key.kind === "other" ? name(cut(key.name, 200)) : button(visible(cut(key.name, 200)), () => pick(key.kind, key.name))),
+          (item, key) => attribute(item.firstChild, "aria-current", key.kind === parameter("kind") && key.name === parameter("name") ? "true" : null));
+        if (chosen.length > PAGE) text(group.heading, `${group.title}: the first ${PAGE} of ${number(chosen.length)}`);
+      }
+    };
+    const one = async (signal) => {
+      const [kind, key] = [parameter("kind"), parameter("name")];
+      if (!["shared", "map", "counter"].includes(kind) || key === "") {
+        detail.replaceChildren(h("p", { class: "empty" }, keys.length > 0 ? "Choose a key." : "The namespace has no shared state."));
+        return;
+      }
+      let parts, source;
+      try {
+        const value = await json(`/api/state/${kind}`, { name: key, offset: parameter("offset"), key: parameter("entry") }, signal);
+        source = stringify([kind, key, value]);
+        if (source === last) return;
+        parts = { shared, map: (it) => map({ ...it, entries: it.entries ?? [], offset: it.offset ?? 0 }, turn, find), counter }[kind](value);
+      } catch (error) {
+        if (!error.status) throw error;
+        source = "";
+        parts = [h("p", { class: "remark" }, visible(cut(error.message, 500)))];
+      }
+      const isNew = last === "";
+      if (signal.aborted || (!isNew && isInUse(detail))) return;
+      last = source;
+      detail.replaceChildren(h("h2", {}, h("small", {}, `${{ shared: "Value", map: "Map", counter: "Counter" }[kind]} `), name(cut(key, 300))), ...parts.flat().filter(Boolean));
+      if (!isNew) { detail.classList.remove("changed"); requestAnimationFrame(() => detail.classList.add("changed")); }
+    };
+    let round = 0;
+    const start = () => poll(1000, async (signal) => {
+      if (round % 5 === 0) {
+        const answer = await json("/api/state", {}, signal).catch((error) => {
+          if (error.status) text(sentence, visible(error.message));
+          throw error;
+        });
+        keys = answer.keys;
+        text(sentence, answer.error ? visible(answer.error) : `${count(keys.length, "key")}${answer.is_complete ? "" : ` · incomplete: ${number(answer.scanned)} keys of Redis were scanned`}`);
+        draw();
+      }
+      round += 1;
+      await one(signal);
+    });
+    let stop = start();
+    again = () => { stop(); round = 1; stop = start(); };
+    const element = h("div", { class: "page" }, head("State", sentence, filterField("Filter keys", "name …", draw)), h("div", { class: "split" }, h("div", { class: "panel side" }, tree), detail));
+    return { element, close: () => stop(), readdress: () => { last = ""; draw(); again(); } };
+  },
+};

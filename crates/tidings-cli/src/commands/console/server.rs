@@ -1,0 +1,48 @@
+//! Accepts connections, and serves them with limits of time and size.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use super::limits;
+
+/// The time to the next attempt when no connection can be accepted, as without free descriptors.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Serves connections for ever.
+pub(super) async fn serve(listener: TcpListener, router: Router) {
+    let free = Arc::new(Semaphore::new(limits::CONNECTIONS));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(AGAIN).await;
+            continue;
+        };
+        // A waiting connection would take memory, too.
+        let Ok(permit) = Arc::clone(&free).try_acquire_owned() else {
+            continue;
+        };
+        let router = router.clone();
+        tokio::spawn(async move {
+            connection(stream, router).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router) {
+    let _ = stream.set_nodelay(true);
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::HEAD_TIME)
+        .max_buf_size(limits::HEAD)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    // Its peer has gone or was wrong, which concerns no other.
+    let _ = served.await;
+}

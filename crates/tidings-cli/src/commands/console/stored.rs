@@ -1,0 +1,150 @@
+//! Shared values, maps and counters, as they are in Redis.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tidings::admin::{Admin, StoredKind};
+use tidings::{Bus, SharedMap, report};
+
+use super::api::Failure;
+use super::limits::PREVIEW;
+use super::row::is_small;
+use crate::time::milliseconds_of;
+
+/// The number of entries on a page of a map.
+const PAGE: usize = 500;
+
+/// The maximum number of entries of a map that is read as a whole.
+const MAX_ENTRIES: u64 = 20_000;
+
+pub(super) struct Store {
+    bus: Bus,
+    admin: Admin,
+    hides_payloads: bool,
+}
+
+/// The query of a map.
+#[derive(Debug, Deserialize)]
+pub(super) struct MapQuery {
+    name: String,
+    #[serde(default)]
+    offset: usize,
+    key: Option<String>,
+}
+
+type Entries = SharedMap<String, Value>;
+
+impl Store {
+    pub(super) fn new(bus: Bus, admin: Admin, hides_payloads: bool) -> Self {
+        Self {
+            bus,
+            admin,
+            hides_payloads,
+        }
+    }
+
+    /// Lists the names.
+    pub(super) async fn names(&self) -> Result<Value, Failure> {
+        let stored = self.admin.stored().await.map_err(unavailable)?;
+        let names = stored.names.iter().filter_map(|stored| {
+            let kind = match stored.kind {
+                StoredKind::Shared => "shared",
+                StoredKind::Map => "map",
+                StoredKind::Counter => "counter",
+                _ => return None,
+            };
+            Some(json!({ "kind": kind, "name": stored.name }))
+        });
+        Ok(json!({
+            "at": milliseconds_of(SystemTime::now()),
+            "keys": names.collect::<Vec<_>>(),
+            "is_complete": stored.is_complete,
+            "error": null,
+        }))
+    }
+
+    pub(super) async fn shared(&self, name: &str) -> Result<Value, Failure> {
+        let shared = self.bus.shared::<Value>(name).map_err(invalid)?;
+        let snapshot = shared.refresh().await.map_err(unavailable)?;
+        let mut described = self.value(snapshot.value().map(|value| &**value));
+        described["name"] = name.into();
+        described["is_set"] = snapshot.value().is_some().into();
+        described["version"] = snapshot.version().into();
+        described["is_stale"] = snapshot.stale_since().is_some().into();
+        if let Some(problem) = snapshot.problem() {
+            described["error"] = report(problem).to_string().into();
+        }
+        Ok(described)
+    }
+
+    pub(super) async fn counter(&self, name: &str) -> Result<Value, Failure> {
+        let counter = self.bus.counter(name).map_err(invalid)?;
+        let value = counter.get().await.map_err(unavailable)?;
+        Ok(json!({ "name": name, "value": value }))
+    }
+
+    /// Returns a page of a map, or one entry.
+    pub(super) async fn map(&self, query: MapQuery) -> Result<Value, Failure> {
+        let map: Entries = self.bus.map(&query.name).map_err(invalid)?;
+        let count = map.len().await.map_err(unavailable)?;
+        let mut described = json!({
+            "name": query.name, "count": count, "offset": query.offset, "entries": [],
+            "is_complete": true, "error": null,
+        });
+        if let Some(key) = query.key {
+            let value = map.get(&key).await.map_err(unavailable)?;
+            let entries = value.map(|value| self.entry(&key, &value));
+            described["entries"] = entries.into_iter().collect();
+        } else if count > MAX_ENTRIES {
+            let error = format!("the map has {count} entries: search for a key");
+            described["error"] = error.into();
+            described["is_complete"] = false.into();
+        } else {
+            let all = map.all().await.map_err(unavailable)?;
+            let mut all: Vec<(String, Arc<Value>)> = all.into_iter().collect();
+            all.sort_by(|one, other| one.0.cmp(&other.0));
+            let end = query.offset.saturating_add(PAGE);
+            described["is_complete"] = (end >= all.len()).into();
+            let page = all.iter().skip(query.offset).take(PAGE);
+            described["entries"] = page.map(|(key, value)| self.entry(key, value)).collect();
+        }
+        Ok(described)
+    }
+
+    fn entry(&self, key: &str, value: &Value) -> Value {
+        let mut entry = self.value(Some(value));
+        entry["key"] = key.into();
+        entry
+    }
+
+    /// Returns a value, unless it is hidden or too large.
+    fn value(&self, value: Option<&Value>) -> Value {
+        let mut described = json!({ "value": null, "is_cut": false, "error": null });
+        let Some(value) = value else {
+            return described;
+        };
+        let bytes = value.to_string().len();
+        described["bytes"] = bytes.into();
+        if self.hides_payloads {
+            described["error"] = "payloads are hidden".into();
+        } else if bytes > PREVIEW || !is_small(value) {
+            described["is_cut"] = true.into();
+            described["error"] = format!("too large to show: {bytes} bytes as JSON").into();
+        } else {
+            described["value"] = value.clone();
+        }
+        described
+    }
+}
+
+fn invalid(error: impl Display) -> Failure {
+    Failure::new(StatusCode::BAD_REQUEST, error)
+}
+
+fn unavailable(error: impl std::error::Error + 'static) -> Failure {
+    Failure::new(StatusCode::SERVICE_UNAVAILABLE, report(&error))
+}

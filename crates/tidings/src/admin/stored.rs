@@ -1,0 +1,162 @@
+//! The names of what a namespace has stored in Redis.
+
+use std::collections::BTreeSet;
+
+use tokio::time::timeout;
+
+use crate::admin::keys;
+use crate::admin::look::{DOING, TIMEOUT};
+use crate::error::connect::ConnectError;
+use crate::namespace::Namespace;
+use crate::transport::server::role::Role;
+use crate::transport::server::tcp::Readiness;
+use crate::transport::servers::{Located, Servers};
+
+/// The maximum number of names that are remembered.
+const MAX_NAMES: usize = 10_000;
+
+/// The shared values, maps and counters of a namespace, from
+/// [`Admin::stored`](crate::admin::Admin::stored).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stored {
+    /// Their names, at most 10,000. Foreign programs may have chosen them: print them with
+    /// [`Escaped`](crate::codec::Escaped).
+    pub names: BTreeSet<StoredName>,
+    /// False if there may be more: the search ended early.
+    pub is_complete: bool,
+}
+
+/// The name of a shared value, a map or a counter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct StoredName {
+    /// The type of the value.
+    pub kind: StoredKind,
+    /// The name that [`Bus::shared`](crate::Bus::shared), [`map`](crate::Bus::map) or
+    /// [`counter`](crate::Bus::counter) was called with.
+    pub name: String,
+}
+
+/// The type of a stored value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum StoredKind {
+    /// A [`Shared`](crate::Shared) value.
+    Shared,
+    /// A [`SharedMap`](crate::SharedMap).
+    Map,
+    /// A [`Counter`](crate::Counter).
+    Counter,
+}
+
+impl StoredName {
+    /// Returns the name in a key without the prefix of the namespace. Other keys have none.
+    fn of(rest: &[u8]) -> Option<Self> {
+        let (kind, name) = std::str::from_utf8(rest).ok()?.split_once(':')?;
+        let kind = match kind {
+            "shared" => StoredKind::Shared,
+            "map" => StoredKind::Map,
+            "counter" => StoredKind::Counter,
+            _ => return None,
+        };
+        Some(Self {
+            kind,
+            name: name.to_owned(),
+        })
+    }
+}
+
+/// Lists the names on the server that has the keys: the first master that has them.
+pub(super) async fn stored(
+    servers: &Servers,
+    namespace: &Namespace,
+) -> Result<Stored, ConnectError> {
+    let mut last = None;
+    for located in servers.locate().await? {
+        if !may_have_keys(servers, &located) {
+            continue;
+        }
+        let listed = timeout(TIMEOUT, list(servers, namespace, &located)).await;
+        match listed.unwrap_or(Err(ConnectError::timed_out(DOING))) {
+            Ok(Some(stored)) => return Ok(stored),
+            Ok(None) => {}
+            Err(why) => last = Some(why),
+        }
+    }
+    last.map_or_else(|| Ok(Stored::default()), Err)
+}
+
+fn may_have_keys(servers: &Servers, located: &Located) -> bool {
+    let has_slot = |slot: u16| {
+        let slots = located.node.as_ref().map(|node| &node.slots[..]);
+        let mut slots = slots.unwrap_or_default().iter();
+        slots.any(|(first, last)| (*first..=*last).contains(&slot))
+    };
+    !located.is_sentinel && servers.slot().is_none_or(has_slot)
+}
+
+/// Lists the names on one server, unless it is a replica.
+async fn list(
+    servers: &Servers,
+    namespace: &Namespace,
+    located: &Located,
+) -> Result<Option<Stored>, ConnectError> {
+    let access = servers.access(located);
+    let mut line = access
+        .open(&located.at, None, DOING, Readiness::new())
+        .await?;
+    if matches!(line.role, Role::Other(_)) {
+        return Ok(None);
+    }
+    let access = line.access.clone();
+    let listed = line.ask(DOING, async |client| {
+        let mut stored = Stored::default();
+        let mut is_cut = false;
+        let prefix = format!("{}:", namespace.channel());
+        let found = |keys: Vec<Vec<u8>>| {
+            let rests = keys
+                .iter()
+                .filter_map(|key| key.strip_prefix(prefix.as_bytes()));
+            for name in rests.filter_map(StoredName::of) {
+                if stored.names.len() < MAX_NAMES {
+                    stored.names.insert(name);
+                } else {
+                    is_cut |= !stored.names.contains(&name);
+                }
+            }
+        };
+        let are_all = match servers.slot() {
+            None => keys::scan(client.clone(), namespace, found).await?,
+            Some(slot) => keys::of_slot(client.clone(), namespace, slot, found).await?,
+        };
+        stored.is_complete = are_all && !is_cut;
+        Ok(stored)
+    });
+    let listed = listed.await?;
+    listed
+        .map(Some)
+        .map_err(|error| access.explain(DOING, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_values_maps_and_counters_have_names() {
+        for (rest, expected) in [
+            ("shared:limits", Some((StoredKind::Shared, "limits"))),
+            ("map:a:b", Some((StoredKind::Map, "a:b"))),
+            ("counter:visits", Some((StoredKind::Counter, "visits"))),
+            ("map-stamp:users", None),
+            ("members", None),
+            ("journal:floor", None),
+        ] {
+            let name = StoredName::of(rest.as_bytes());
+            let found = name.as_ref().map(|it| (it.kind, it.name.as_str()));
+            assert_eq!(found, expected, "{rest}");
+        }
+        assert_eq!(StoredName::of(b"shared:\xff"), None);
+    }
+}
