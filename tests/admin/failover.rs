@@ -326,3 +326,83 @@ async fn an_administrator_of_a_cluster_needs_no_other_permissions() {
 
     assert!(to.is_master().await);
 }
+
+#[tokio::test]
+async fn the_old_master_follows_a_replica_that_was_promoted_instead() {
+    let sentinels = patient().start().await;
+    look_often(&sentinels).await;
+    let old = sentinels.master().await;
+    let replicas = sentinels.servers().iter();
+    let replicas: Vec<_> = replicas.filter(|it| it.port() != old.port()).collect();
+    let (to, other) = (replicas[0], replicas[1]);
+    let admin = admin(&sentinels.url());
+    let plan = admin.plan_failover(&address(to)).await.unwrap();
+    let later = admin.plan_failover(&address(to)).await.unwrap();
+    // The plan does not know it.
+    other
+        .command(&["CONFIG", "SET", "replica-priority", "1"])
+        .await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+
+    let error = plan.run(|_, _| {}).await.unwrap_err();
+
+    let FailoverError::OtherPromoted {
+        master, problem, ..
+    } = &error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!((master, problem), (&address(other), &None));
+    assert!(
+        !old.is_master().await,
+        "it would accept writes that are lost"
+    );
+    let priority = to.cli(&["CONFIG", "GET", "replica-priority"]).await;
+    assert!(priority.ends_with("100"), "{priority}");
+
+    let error = later.run(|_, _| {}).await.unwrap_err().to_string();
+    let expected = format!(
+        "{} is no longer the master ({} is): plan again",
+        address(old),
+        address(other)
+    );
+    assert_eq!(error, expected);
+}
+
+#[tokio::test]
+async fn a_failover_that_is_cancelled_before_the_pause_changes_nothing() {
+    let sentinels = patient().start().await;
+    let old = sentinels.master().await;
+    let mut servers = sentinels.servers().iter();
+    let to = servers.find(|it| it.port() != old.port()).unwrap();
+    let plan = admin(&sentinels.url()).plan_failover(&address(to)).await;
+
+    // The sentinels would notice the priority within 10 s.
+    let cancelled = tokio::time::sleep(Duration::from_millis(200));
+    let error = plan.unwrap().run_unless(cancelled, |_, _| {}).await;
+
+    assert!(matches!(error, Err(FailoverError::Cancelled)), "{error:?}");
+    let priority = to.cli(&["CONFIG", "GET", "replica-priority"]).await;
+    assert!(priority.ends_with("100"), "{priority}");
+    assert!(old.is_master().await);
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_demote_the_master_gets_no_plan() {
+    let rules = Permissions::of_bus("default").unwrap().administer();
+    for denied in ["replicaof", "client|kill"] {
+        let chief = format!("chief on >hush {rules} -{denied}");
+        let sentinels = patient().servers(move |redis| redis.user(chief.clone()));
+        let sentinels = sentinels.start().await;
+        let old = sentinels.master().await;
+        let mut servers = sentinels.servers().iter();
+        let to = servers.find(|it| it.port() != old.port()).unwrap();
+
+        let admin = admin(&sentinels.url_as("chief", "hush"));
+        let error = admin.plan_failover(&address(to)).await.unwrap_err();
+
+        let text = report(&error).to_string();
+        assert!(text.contains("NOPERM"), "{text}");
+        assert!(text.contains("nothing was changed"), "{text}");
+    }
+}

@@ -2,6 +2,8 @@
 
 mod loss;
 
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -14,6 +16,7 @@ use crate::args::Failover;
 use crate::confirm;
 use crate::connect::{builder, connect};
 use crate::exit::{Exit, Problem};
+use crate::interrupt::interrupted;
 use crate::output;
 use crate::settings::Settings;
 use crate::terminal::{count, escape};
@@ -34,13 +37,13 @@ pub(crate) async fn failover(app: &App, args: &Failover) -> anyhow::Result<Exit>
     let report = run(app, plan).await?;
     let losses = losses(app, &bus, &before).await;
     print(app, (&from, &to), &report, &losses)?;
-    Ok(
-        if losses.is_clean() && report.followed == report.subscribers {
-            Exit::Done
-        } else {
-            Exit::Incomplete
-        },
-    )
+    let have_followed = report.followed == report.subscribers;
+    let is_clean = losses.is_clean() && have_followed && report.problems.is_empty();
+    Ok(if is_clean {
+        Exit::Done
+    } else {
+        Exit::Incomplete
+    })
 }
 
 fn announce(app: &App, settings: &Settings, plan: &FailoverPlan) {
@@ -60,15 +63,29 @@ fn announce(app: &App, settings: &Settings, plan: &FailoverPlan) {
     app.remark("writes stop for about two seconds");
 }
 
-/// Runs the plan, and prints each step.
+/// Runs the plan, and prints each step. SIGINT and SIGTERM end it before writes are paused. After that,
+/// an end would lose events, and the rest is bounded.
 async fn run(app: &App, plan: FailoverPlan) -> anyhow::Result<FailoverReport> {
     let (is_quiet, is_json) = (app.global.quiet, app.is_json());
-    let running = plan.run(move |step, after| {
+    let is_paused = AtomicBool::new(false);
+    let running = plan.run_unless(interrupted(), |step, after| {
+        is_paused.fetch_or(step == FailoverStep::Paused, Ordering::Relaxed);
         if !is_quiet && !is_json {
             let _ = output::result(line(step, after));
         }
     });
-    Ok(running.await.map_err(|error| problem(&error))?)
+    let mut running = pin!(running);
+    loop {
+        tokio::select! {
+            report = &mut running => return Ok(report.map_err(|error| problem(&error))?),
+            () = interrupted() => {
+                if is_paused.load(Ordering::Relaxed) {
+                    app.warn("writes are paused, and an end now would lose events: it goes on, for \
+                              30 seconds as a rule at most");
+                }
+            }
+        }
+    }
 }
 
 fn line(step: FailoverStep, after: Duration) -> String {
@@ -77,7 +94,10 @@ fn line(step: FailoverStep, after: Duration) -> String {
 
 /// Waits until every member receives again, and compares what it has missed.
 async fn losses(app: &App, bus: &Bus, before: &Members) -> Losses {
-    let after = Members::that_receive(bus, before, app.global.timeout).await;
+    let after = tokio::select! {
+        after = before.that_receive(bus, app.global.timeout) => after,
+        () = interrupted() => Members::unknown(),
+    };
     Losses::between(before, &after)
 }
 
@@ -100,17 +120,26 @@ fn print(
             "followed": report.followed,
             "members": losses.members,
             "receiving": losses.receiving,
+            "unknown": losses.unknown,
             "received": losses.received,
             "missed": losses.missed,
+            "problems": report.problems,
         }));
+    }
+    for problem in &report.problems {
+        app.warn(&escape(problem));
     }
     let members = count(losses.members, "member");
     let events = count(
         usize::try_from(losses.received).unwrap_or(usize::MAX),
         "event",
     );
+    let unknown = match losses.unknown {
+        0 => String::new(),
+        unknown => format!("; {}: not yet known", count(unknown, "member")),
+    };
     output::result(format_args!(
-        "{} of {members} receive; {} of {events} missed",
+        "{} of {members} receive; {} of {events} missed{unknown}",
         losses.receiving, losses.missed
     ))
 }
@@ -121,6 +150,7 @@ fn problem(error: &FailoverError) -> Problem {
     } else {
         match error {
             FailoverError::NoSuchReplica { .. } => Exit::Nobody,
+            FailoverError::OtherPromoted { .. } => Exit::Incomplete,
             _ => Exit::Failed,
         }
     };

@@ -232,7 +232,7 @@ impl<'a> Line<'a> {
             master: replication.map(|it| it.master.as_str()),
             is_connected: replication.map(|it| it.is_connected),
             lag_bytes: replication.and_then(|it| it.lag_bytes),
-            silence: silence.map(|silence| silence.as_secs() * 1_000),
+            silence: silence.map(|silence| silence.as_secs().saturating_mul(1_000)),
             used_memory: state.and_then(|state| state.used_memory),
             max_memory: state.and_then(|state| state.max_memory),
             clients: state.and_then(|state| state.clients),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 use tidings::Bus;
-use tidings_testkit::{Cluster, Redis, Sentinels};
+use tidings_testkit::{Cluster, Redis, Sentinels, wait_for};
 
 use crate::fleet::{Fleet, NAMESPACE, objects};
 use crate::schema;
@@ -187,4 +187,41 @@ async fn an_address_or_a_server_that_cannot_fail_over_is_an_error() {
     let (stderr, code) = fleet.fail(&["failover", "--url", &url, "--to", &master, "--yes"]);
     assert_eq!(code, 1, "{stderr}");
     assert!(stderr.contains("it is a master"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_before_the_pause_puts_the_priority_back() {
+    // These ask for the priority every 10 s.
+    let sentinels = Sentinels::start().await;
+    let to = replica(&sentinels).await;
+    let sandbox = Sandbox::new();
+    let mut running = Running::start(command(&sandbox, &sentinels.url(), to).arg("--yes"));
+    let priority = async || to.cli(&["CONFIG", "GET", "replica-priority"]).await;
+    wait_for("it is preferred", Duration::from_secs(30), async || {
+        priority().await.ends_with("99")
+    })
+    .await;
+
+    running.signal(Signal::INT);
+
+    assert_eq!(running.code(), 1);
+    running.stderr.wait_for("the failover was cancelled");
+    assert!(priority().await.ends_with("100"));
+    assert!(!to.is_master().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_after_the_pause_does_not_leave_a_failover_in_the_middle() {
+    let sentinels = sentinels().await;
+    let to = replica(&sentinels).await;
+    let sandbox = Sandbox::new();
+    let mut running = Running::start(command(&sandbox, &sentinels.url(), to).arg("--yes"));
+    running.stdout.wait_for("writes paused");
+
+    running.signal(Signal::INT);
+
+    running.stderr.wait_for("it goes on");
+    running.stdout.wait_for("writes resumed");
+    assert_eq!(running.code(), 0);
+    assert!(to.is_master().await);
 }

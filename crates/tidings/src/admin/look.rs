@@ -124,7 +124,8 @@ impl Look<'_> {
         let time: Option<(u64, u32)> = self.asking.words("TIME").await;
         let round_trip = began.elapsed();
         let clock = time.and_then(|(seconds, micros)| {
-            let since = Duration::from_secs(seconds) + Duration::from_micros(micros.into());
+            let micros = Duration::from_micros(micros.into());
+            let since = Duration::from_secs(seconds).checked_add(micros)?;
             SystemTime::UNIX_EPOCH.checked_add(since)
         });
         (round_trip, clock)

@@ -158,7 +158,8 @@ pub(super) fn compare_offsets(servers: &mut [Server]) {
     }
 }
 
-fn history(state: &ServerState) -> Option<&str> {
+/// The identity of its history of writes, which a master and its replicas share.
+pub(super) fn history(state: &ServerState) -> Option<&str> {
     state.info.get("master_replid")
 }
 

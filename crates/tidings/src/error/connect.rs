@@ -227,6 +227,6 @@ impl ConnectError {
     }
 }
 
-fn in_parentheses(cure: Option<&str>) -> String {
+pub(crate) fn in_parentheses(cure: Option<&str>) -> String {
     cure.map_or_else(String::new, |cure| format!(" ({cure})"))
 }

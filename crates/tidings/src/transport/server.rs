@@ -431,14 +431,21 @@ pub(crate) async fn backlogs_of(server: usize, client: &mut Client) -> RedisResu
     let mut list = redis::cmd("CLIENT");
     list.arg("LIST").arg("TYPE").arg("pubsub");
     let clients: String = list.query_async(client).await?;
-    let backlogs = clients.lines().filter_map(|client| backlog(server, client));
-    Ok(backlogs.collect())
+    Ok(backlogs(server, &clients).collect())
 }
 
-/// Parses a line of `CLIENT LIST`.
+/// Parses the answer to `CLIENT LIST TYPE pubsub` of the server with this number.
+pub(crate) fn backlogs(server: usize, clients: &str) -> impl Iterator<Item = Backlog> {
+    let backlogs = clients.lines();
+    backlogs.filter_map(move |client| backlog(server, client))
+}
+
+/// Parses a line of `CLIENT LIST`. Bytes wait in a buffer of fixed size (`obl`), and then in a list.
 fn backlog(server: usize, client: &str) -> Option<Backlog> {
     let field = |name| client.split(' ').find_map(|field| field.strip_prefix(name));
-    let (client, bytes) = (field("id=")?.parse().ok()?, field("omem=")?.parse().ok()?);
+    let number = |name| field(name)?.parse::<usize>().ok();
+    let (client, in_list) = (field("id=")?.parse().ok()?, number("omem=")?);
+    let bytes = in_list.saturating_add(number("obl=").unwrap_or(0));
     let subscriber = Subscriber { server, client };
     Some(Backlog { subscriber, bytes })
 }
@@ -466,7 +473,7 @@ mod tests {
 
     #[test]
     fn a_backlog_is_parsed_from_the_list_of_clients() {
-        let client = "id=3 addr=127.0.0.1:1 qbuf=0 omem=20504 tot-mem=3 cmd=subscribe";
+        let client = "id=3 addr=127.0.0.1:1 qbuf=0 obl=4 oll=1 omem=20500 tot-mem=3 cmd=subscribe";
         let subscriber = Subscriber {
             server: 1,
             client: 3,

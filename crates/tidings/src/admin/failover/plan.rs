@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::admin::failover::line::Line;
+use crate::admin::failover::prefer;
 use crate::admin::failover::report::FailoverError;
-use crate::admin::server::{Server, ServerRole, ServerState};
+use crate::admin::failover::sentinel::{Sentinel, may_demote};
+use crate::admin::server::{Server, ServerRole, ServerState, history};
 use crate::admin::view::Admin;
 use crate::error::report;
 use crate::observe::health::TopologyKind;
@@ -42,6 +44,37 @@ impl FailoverPlan {
     pub(super) fn line(&self, located: &Located) -> Line {
         let access = self.admin.servers.access(located).clone();
         Line::new(located.at.clone(), access)
+    }
+
+    /// Returns the sentinels that name the master; `None` in a cluster.
+    pub(super) async fn sentinel(&self) -> Result<Option<Sentinel>, FailoverError> {
+        let Some(name) = self.admin.servers.master() else {
+            return Ok(None);
+        };
+        let lines = self.sentinels.iter().map(|it| self.line(it)).collect();
+        Ok(Some(Sentinel::find(lines, name, &self.master.at).await?))
+    }
+
+    /// Checks that the sentinels can only promote replicas whose priority is known, and that the user
+    /// may demote the old master.
+    async fn check_sentinels(&self, servers: &[Server]) -> Result<(), FailoverError> {
+        let Some(sentinel) = self.sentinel().await? else {
+            return Ok(());
+        };
+        let mut replicas = prefer::replicas(&sentinel).await?.into_iter();
+        let is_silent = |address: &str| {
+            let mut servers = servers.iter();
+            servers.any(|server| server.address == address && server.state.is_err())
+        };
+        if let Some(silent) = replicas.find(|it| it.is_up && is_silent(&it.address)) {
+            let silent = silent.address;
+            let why = format!(
+                "the sentinels may promote {silent} instead, which does not answer this machine"
+            );
+            let to = self.to.clone();
+            return Err(FailoverError::NotReady { to, why });
+        }
+        may_demote(&self.line(&self.master)).await
     }
 }
 
@@ -103,7 +136,7 @@ async fn plan(admin: &Admin, to: &str) -> Result<FailoverPlan, FailoverError> {
     };
     let replication = state.replication.clone().unwrap_or_default();
     let sentinels = located.iter().filter(|it| it.is_sentinel);
-    Ok(FailoverPlan {
+    let plan = FailoverPlan {
         from: master.address.clone(),
         to: to.to_owned(),
         lag_bytes: replication.lag_bytes,
@@ -113,7 +146,9 @@ async fn plan(admin: &Admin, to: &str) -> Result<FailoverPlan, FailoverError> {
         priorities: (peers.lowest_priority(), replication.priority.unwrap_or(0)),
         others: peers.replicas.iter().filter_map(|it| place(it)).collect(),
         sentinels: sentinels.cloned().collect(),
-    })
+    };
+    plan.check_sentinels(&servers).await?;
+    Ok(plan)
 }
 
 /// The other servers with the writes of a replica.
@@ -145,10 +180,6 @@ impl<'a> Peers<'a> {
         });
         priorities.filter(|priority| *priority > 0).min()
     }
-}
-
-fn history(state: &ServerState) -> Option<&str> {
-    state.info.get("master_replid")
 }
 
 fn replicas(servers: &[Server]) -> String {

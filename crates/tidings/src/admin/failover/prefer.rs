@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::admin::failover::line::Line;
-use crate::admin::failover::report::FailoverError;
+use crate::admin::failover::report::{FailoverError, FailoverReport};
+use crate::admin::failover::sentinel::{Sentinel, question};
 use crate::error::connect::ConnectError;
 use crate::error::report;
 use crate::transport::address::shown;
@@ -16,29 +17,28 @@ const LIMIT: Duration = Duration::from_secs(15);
 
 const POLL: Duration = Duration::from_millis(100);
 
+/// How often the old priority is put back before that counts as failed.
+const ATTEMPTS: u32 = 3;
+
 /// The preference of a replica, until it is put back.
 pub(super) struct Preference {
     replica: Line,
     /// The priority that it had.
-    before: Option<u64>,
+    before: u64,
+    /// The priority to give it, unless it is preferred already.
+    wanted: Option<u64>,
+    /// True if the replica may have the new priority.
+    is_set: bool,
 }
 
 impl Preference {
-    /// Gives the replica a lower priority than the others have, and waits until the sentinel knows it.
-    pub(super) async fn begin(
+    /// Returns the preference that makes the replica the one with the lowest priority.
+    pub(super) fn of(
         (lowest, own): (Option<u64>, u64),
         replica: &Line,
-        sentinel: &Line,
-        master: &str,
     ) -> Result<Self, FailoverError> {
-        let Some(lowest) = lowest.filter(|lowest| *lowest <= own) else {
-            let replica = replica.clone();
-            return Ok(Self {
-                replica,
-                before: None,
-            });
-        };
-        if lowest < 2 {
+        let lowest = lowest.filter(|lowest| *lowest <= own);
+        if lowest.is_some_and(|lowest| lowest < 2) {
             return Err(FailoverError::NotReady {
                 to: replica.shown(),
                 why: "another replica has the `replica-priority` 1, and the sentinels prefer the \
@@ -46,6 +46,20 @@ impl Preference {
                     .to_owned(),
             });
         }
+        Ok(Self {
+            replica: replica.clone(),
+            before: own,
+            wanted: lowest.map(|lowest| lowest - 1),
+            is_set: false,
+        })
+    }
+
+    /// Gives the replica its new priority, and waits until the sentinel knows it. It can be dropped at
+    /// any time; [`end`](Self::end) puts the priority back.
+    pub(super) async fn begin(&mut self, sentinel: &Sentinel) -> Result<(), FailoverError> {
+        let Some(wanted) = self.wanted else {
+            return Ok(());
+        };
         let rejected = |line: &Line| {
             let server = line.shown();
             move |source| FailoverError::Rejected {
@@ -54,45 +68,63 @@ impl Preference {
                 source,
             }
         };
-        set(replica, lowest - 1).await.map_err(rejected(replica))?;
-        let preference = Self {
-            replica: replica.clone(),
-            before: Some(own),
-        };
+        // Without an answer, it may be set.
+        self.is_set = true;
+        if let Err(source) = set(&self.replica, wanted).await {
+            self.is_set = !matches!(source, ConnectError::Redis { .. });
+            return Err(rejected(&self.replica)(source));
+        }
         let until = Instant::now() + LIMIT;
         while Instant::now() < until {
-            match known(sentinel, master, &replica.shown()).await {
-                Ok(Some(priority)) if priority == lowest - 1 => return Ok(preference),
-                Ok(_) => sleep(POLL).await,
-                Err(source) => {
-                    preference.end().await;
-                    return Err(rejected(sentinel)(source));
-                }
+            let replicas = replicas(sentinel).await.map_err(rejected(&sentinel.line))?;
+            let own = replicas
+                .iter()
+                .find(|it| it.address == self.replica.shown());
+            if own.is_some_and(|own| own.priority == Some(wanted)) {
+                return Ok(());
             }
+            sleep(POLL).await;
         }
-        preference.end().await;
-        Err(rejected(sentinel)(ConnectError::timed_out(
-            "waiting for its new priority",
-        )))
+        let late = ConnectError::timed_out("waiting for its new priority");
+        Err(rejected(&sentinel.line)(late))
     }
 
     pub(super) fn is_new(&self) -> bool {
-        self.before.is_some()
+        self.wanted.is_some()
     }
 
-    /// Puts the priority back.
-    pub(super) async fn end(self) {
-        if let Some(before) = self.before
-            && let Err(why) = set(&self.replica, before).await
-        {
-            let why = report(&why).to_string();
-            let server = self.replica.shown();
-            tracing::warn!(
-                server,
-                priority = before,
-                why,
-                "cannot put the priority back"
-            );
+    /// Puts the priority back, and adds to the result if that fails.
+    pub(super) async fn end(
+        self,
+        result: Result<FailoverReport, FailoverError>,
+    ) -> Result<FailoverReport, FailoverError> {
+        if !self.is_set {
+            return result;
+        }
+        let mut attempts = 1;
+        let why = loop {
+            match set(&self.replica, self.before).await {
+                Ok(()) => return result,
+                Err(why) if attempts == ATTEMPTS => break why,
+                Err(_) => attempts += 1,
+            }
+            sleep(POLL).await;
+        };
+        let problem = format!(
+            "the `replica-priority` of {} is not put back, set it to {}: {}",
+            self.replica.shown(),
+            self.before,
+            report(&why)
+        );
+        match result {
+            Ok(mut report) => {
+                report.problems.push(problem);
+                Ok(report)
+            }
+            Err(source) => Err(FailoverError::NotRestored {
+                problem,
+                source: Box::new(source),
+            }),
         }
     }
 }
@@ -103,15 +135,57 @@ async fn set(replica: &Line, priority: u64) -> Result<(), ConnectError> {
         .await
 }
 
-/// The priority of a replica, as the sentinel knows it.
-async fn known(sentinel: &Line, master: &str, replica: &str) -> Result<Option<u64>, ConnectError> {
-    let mut replicas = redis::cmd("SENTINEL");
-    replicas.arg("REPLICAS").arg(master);
-    let replicas: Vec<HashMap<String, String>> = sentinel.ask(&replicas).await?;
-    let own = replicas.iter().find(|fields| {
-        let host = fields.get("ip").cloned().unwrap_or_default();
-        let port = fields.get("port").and_then(|port| port.parse().ok());
-        port.is_some_and(|port| shown(&(host, port)) == replica)
-    });
-    Ok(own.and_then(|fields| fields.get("slave-priority")?.parse().ok()))
+/// A replica, as a sentinel knows it.
+pub(super) struct Known {
+    pub(super) address: String,
+    priority: Option<u64>,
+    /// True if it may be promoted, as far as the connection to it is concerned.
+    pub(super) is_up: bool,
+}
+
+/// The replicas that a sentinel knows.
+pub(super) async fn replicas(sentinel: &Sentinel) -> Result<Vec<Known>, ConnectError> {
+    let replicas = question("REPLICAS", &sentinel.master);
+    let replicas: Vec<HashMap<String, String>> = sentinel.line.ask(&replicas).await?;
+    Ok(replicas.iter().filter_map(known).collect())
+}
+
+fn known(fields: &HashMap<String, String>) -> Option<Known> {
+    let (host, port) = (fields.get("ip")?.clone(), fields.get("port")?.parse().ok()?);
+    let mut flags = fields.get("flags")?.split(',');
+    Some(Known {
+        address: shown(&(host, port)),
+        priority: fields.get("slave-priority").and_then(|it| it.parse().ok()),
+        is_up: !flags.any(|flag| ["s_down", "o_down", "disconnected"].contains(&flag)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_that_the_sentinel_does_not_reach_is_not_promoted() {
+        let replica = |flags: &str| {
+            let fields = [
+                ("ip", "10.0.0.8"),
+                ("port", "6379"),
+                ("flags", flags),
+                ("slave-priority", "100"),
+            ];
+            known(
+                &fields
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .into(),
+            )
+        };
+        let up = replica("slave").unwrap();
+        assert_eq!(
+            (up.address.as_str(), up.priority),
+            ("10.0.0.8:6379", Some(100))
+        );
+        assert!(up.is_up);
+        assert!(!replica("s_down,slave,disconnected").unwrap().is_up);
+        assert!(known(&HashMap::new()).is_none());
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings_codec::Escaped;
 
-use crate::error::connect::ConnectError;
+use crate::error::connect::{ConnectError, in_parentheses};
 use crate::error::debug_as_report;
 
 debug_as_report! { FailoverError }
@@ -41,6 +41,9 @@ pub struct FailoverReport {
     /// How many of them were connected to the new master when it accepted writes again. Others may
     /// have missed events.
     pub followed: Option<u64>,
+    /// What failed after the replica had become the master, with what to do about it: events may be
+    /// lost, or a setting is not put back. Empty as a rule.
+    pub problems: Vec<String>,
 }
 
 /// An error of a planned failover.
@@ -76,6 +79,17 @@ pub enum FailoverError {
         /// The reason.
         why: String,
     },
+    /// A sentinel names another master than at the time of the plan.
+    #[error("{} is no longer the master ({} is): plan again", Escaped(.from), Escaped(.master))]
+    MasterChanged {
+        /// The master of the plan.
+        from: String,
+        /// The master that the sentinels name.
+        master: String,
+    },
+    /// The failover was cancelled before it began. The master is the same, and accepts writes.
+    #[error("the failover was cancelled: nothing was changed")]
+    Cancelled,
     /// A server rejected a step. The master is the same, and accepts writes.
     #[error("cannot {doing} on {}: nothing was changed", Escaped(.server))]
     Rejected {
@@ -97,6 +111,29 @@ pub enum FailoverError {
         /// The time that it had.
         limit: Duration,
     },
+    /// The sentinels made another replica the master. The old master is its replica now.
+    #[error(
+        "the sentinels have made {} the master, not {}{}",
+        Escaped(.master),
+        Escaped(.to),
+        in_parentheses(.problem.as_deref())
+    )]
+    OtherPromoted {
+        /// The replica that should have become the master.
+        to: String,
+        /// The new master.
+        master: String,
+        /// What failed then, if anything did: events may be lost.
+        problem: Option<String>,
+    },
+    /// The failover failed, and the `replica-priority` of the replica could not be put back.
+    #[error("{}", Escaped(.problem))]
+    NotRestored {
+        /// The replica, its old priority and the reason.
+        problem: String,
+        /// The reason why the failover failed.
+        source: Box<FailoverError>,
+    },
     /// The failover began, and the replica did not become the master in time. It still may.
     #[error(
         "{} has not become the master within {limit:?}, and still may: look at the servers",
@@ -113,7 +150,11 @@ pub enum FailoverError {
 impl FailoverError {
     /// Returns `true` if the replica may still become the master.
     pub fn is_unknown(&self) -> bool {
-        matches!(self, Self::NotSwitched { .. })
+        match self {
+            Self::NotSwitched { .. } => true,
+            Self::NotRestored { source, .. } => source.is_unknown(),
+            _ => false,
+        }
     }
 }
 

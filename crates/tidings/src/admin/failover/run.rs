@@ -1,7 +1,11 @@
 //! The steps of a planned failover.
 
+use std::future::pending;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use redis::ConnectionAddr;
 use tokio::time::{Instant, sleep};
 
 use crate::admin::answers::command;
@@ -16,6 +20,7 @@ use crate::admin::fields::Fields;
 use crate::error::connect::ConnectError;
 use crate::error::report;
 use crate::namespace::channel::{Channel, PubSub};
+use crate::transport::address::shown_address;
 
 /// The time that the replica has to receive all writes, and the subscribers to receive all events.
 const CATCH_UP: Duration = Duration::from_secs(3);
@@ -28,12 +33,18 @@ const FOLLOW: Duration = Duration::from_secs(5);
 
 const POLL: Duration = Duration::from_millis(2);
 
+/// The interval of questions for a list of clients.
+const LIST_POLL: Duration = Duration::from_millis(20);
+
 impl FailoverPlan {
     /// Hands over, and calls `progress` after each step, with the time since writes were paused.
     ///
-    /// The writes of both servers wait until the subscribers have followed: one or two seconds, and for
-    /// not much longer than 10 s if the sentinels are slow. If this process dies or the future is
-    /// dropped, the writes go on within 3 s; a failover that has begun goes on.
+    /// The writes of both servers wait until the subscribers have followed: one or two seconds. The
+    /// limits are 3 s for the replica to receive all writes, 10 s for the switch, 12 s for the old master
+    /// to become a replica, 5 s for the subscribers, and 4 s for each command that a server does not
+    /// answer. If this process dies or the future is dropped, the writes go on within 3 s; a failover
+    /// that has begun goes on, and what the old master accepts then may be lost.
+    /// [`run_unless`](Self::run_unless) can be cancelled.
     ///
     /// # Errors
     ///
@@ -43,6 +54,21 @@ impl FailoverPlan {
         self,
         progress: impl FnMut(FailoverStep, Duration) + Send,
     ) -> Result<FailoverReport, FailoverError> {
+        self.run_unless(pending(), progress).await
+    }
+
+    /// As [`run`](Self::run), and gives up if `cancelled` is ready before writes are paused. The
+    /// priority of the replica is put back. From the pause on, `cancelled` has no effect.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run), and [`FailoverError::Cancelled`].
+    pub async fn run_unless(
+        self,
+        cancelled: impl Future<Output = ()> + Send,
+        progress: impl FnMut(FailoverStep, Duration) + Send,
+    ) -> Result<FailoverReport, FailoverError> {
+        let mut cancelled = pin!(cancelled.fuse());
         let switch = Switch::of(&self).await?;
         let mut steps = Steps {
             began: Instant::now(),
@@ -50,18 +76,27 @@ impl FailoverPlan {
             progress,
         };
         let Some(sentinel) = &switch.sentinel else {
+            if cancelled.now_or_never().is_some() {
+                return Err(FailoverError::Cancelled);
+            }
             return switch.hand_over(&mut steps).await;
         };
-        let master = &sentinel.master;
-        let replica = &switch.replica;
-        let preference =
-            Preference::begin(self.priorities, replica, &sentinel.line, master).await?;
-        if preference.is_new() {
-            steps.end(FailoverStep::Preferred);
-        }
-        let report = switch.hand_over(&mut steps).await;
-        preference.end().await;
-        report
+        let mut preference = Preference::of(self.priorities, &switch.replica)?;
+        let preferred = tokio::select! {
+            biased;
+            () = &mut cancelled => Err(FailoverError::Cancelled),
+            preferred = preference.begin(sentinel) => preferred,
+        };
+        let report = match preferred {
+            Ok(()) => {
+                if preference.is_new() {
+                    steps.end(FailoverStep::Preferred);
+                }
+                switch.hand_over(&mut steps).await
+            }
+            Err(why) => Err(why),
+        };
+        preference.end(report).await
     }
 }
 
@@ -95,20 +130,12 @@ impl<P: FnMut(FailoverStep, Duration)> Steps<P> {
 
 impl Switch {
     async fn of(plan: &FailoverPlan) -> Result<Self, FailoverError> {
-        let master = plan.line(&plan.master);
-        let sentinel = match plan.admin.servers.master() {
-            Some(name) => {
-                let sentinels = plan.sentinels.iter().map(|it| plan.line(it));
-                Some(Sentinel::find(sentinels, name, master.at()).await?)
-            }
-            None => None,
-        };
         Ok(Self {
-            master,
+            master: plan.line(&plan.master),
             replica: plan.line(&plan.replica),
             replica_id: plan.replica.node.clone().unwrap_or_default().id,
             others: plan.others.iter().map(|it| plan.line(it)).collect(),
-            sentinel,
+            sentinel: plan.sentinel().await?,
             channel: plan.admin.servers.channel.clone(),
         })
     }
@@ -122,12 +149,17 @@ impl Switch {
         steps.began = Instant::now();
         let old = Pause::begin(self.paused_first()).await?;
         steps.end(FailoverStep::Paused);
-        if let Err(why) = self.switch(steps).await {
-            old.end().await;
-            return Err(why);
-        }
+        let new = match self.switch(steps).await {
+            Ok(new) if new == *self.replica.at() => new,
+            Ok(other) => return Err(self.follow(&other, old).await),
+            Err(why) => {
+                old.end().await;
+                return Err(why);
+            }
+        };
+        let mut problems = Vec::new();
         let pause = match &self.sentinel {
-            Some(_) => self.move_pause(old).await,
+            Some(_) => self.move_pause(old, &new, &mut problems).await,
             None => Some(old),
         };
         steps.end(FailoverStep::Switched);
@@ -146,6 +178,7 @@ impl Switch {
             steps: std::mem::take(&mut steps.done),
             subscribers,
             followed,
+            problems,
         })
     }
 
@@ -158,25 +191,48 @@ impl Switch {
 
     /// Pauses the writes of the new master instead of those of the old one, before a sender can have
     /// found it, and makes the old one a replica.
-    async fn move_pause(&self, old: Pause) -> Option<Pause> {
-        let new = Pause::begin(vec![self.replica.clone()]).await;
-        demote(&self.master, self.replica.at()).await;
+    async fn move_pause(
+        &self,
+        old: Pause,
+        new: &ConnectionAddr,
+        problems: &mut Vec<String>,
+    ) -> Option<Pause> {
+        let paused = Pause::begin(vec![self.replica.clone()]).await;
+        problems.extend(self.demote(new).await);
         old.end().await;
-        match new {
-            Ok(new) => Some(new),
-            Err(why) => {
-                let why = report(&why).to_string();
-                tracing::warn!(
-                    why,
-                    "writes are not paused until the subscribers have followed"
-                );
-                None
-            }
+        let failed = |why| {
+            problems.push(format!(
+                "writes were not paused until the subscribers had followed: {}",
+                report(&why)
+            ));
+        };
+        paused.map_err(failed).ok()
+    }
+
+    /// Makes the old master a replica of the one that the sentinels promoted instead, before the writes
+    /// that wait on it are lost.
+    async fn follow(&self, other: &ConnectionAddr, old: Pause) -> FailoverError {
+        let problem = self.demote(other).await;
+        old.end().await;
+        FailoverError::OtherPromoted {
+            to: self.replica.shown(),
+            master: shown_address(other),
+            problem,
         }
     }
 
-    /// Makes the replica the master, while writes wait.
-    async fn switch<P>(&self, steps: &mut Steps<P>) -> Result<(), FailoverError>
+    /// Makes the old master a replica, and returns what failed.
+    async fn demote(&self, new: &ConnectionAddr) -> Option<String> {
+        let why = demote(&self.master, new).await.err()?;
+        Some(format!(
+            "{} is not a replica yet, and what was sent to it may be lost: {}",
+            self.master.shown(),
+            report(&why)
+        ))
+    }
+
+    /// Makes the replica the master, while writes wait, and returns the new master.
+    async fn switch<P>(&self, steps: &mut Steps<P>) -> Result<ConnectionAddr, FailoverError>
     where
         P: FnMut(FailoverStep, Duration) + Send,
     {
@@ -189,15 +245,22 @@ impl Switch {
             Err(source) => return Err(rejected("begin the failover", asked)(source)),
         }
         let polls = Polls::within(SWITCH);
-        while !self.is_switched().await {
+        loop {
+            if let Some(new) = self.new_master().await {
+                return Ok(new);
+            }
             if !polls.next().await {
-                return Err(FailoverError::NotSwitched {
-                    to: self.replica.shown(),
-                    limit: SWITCH,
-                });
+                break;
             }
         }
-        Ok(())
+        let late = match &self.sentinel {
+            Some(sentinel) => sentinel.any_successor(self.master.at()).await,
+            None => None,
+        };
+        late.ok_or_else(|| FailoverError::NotSwitched {
+            to: self.replica.shown(),
+            limit: SWITCH,
+        })
     }
 
     /// Begins the failover, at a sentinel or at the replica.
@@ -224,7 +287,7 @@ impl Switch {
             }
         }
         // A subscriber that is too slow for this is told what it missed.
-        while !subscribers::have_all(&self.master).await && polls.next().await {}
+        while !subscribers::have_all(&self.master).await && polls.after(LIST_POLL).await {}
         Ok(())
     }
 
@@ -234,17 +297,19 @@ impl Switch {
         offset >= Some(written)
     }
 
-    async fn is_switched(&self) -> bool {
+    /// Returns the master after the switch.
+    async fn new_master(&self) -> Option<ConnectionAddr> {
         if let Some(sentinel) = &self.sentinel {
             // The replica closes its connections when it becomes the master: this opens one in time.
             let _ = self.replica.replication().await;
-            return sentinel.names(self.replica.at()).await.unwrap_or(false);
+            return sentinel.successor(self.master.at()).await;
         }
         let is = |fields: Result<Fields, _>, role| {
             fields.is_ok_and(|fields| fields.get("role") == Some(role))
         };
-        is(self.replica.replication().await, "master")
-            && is(self.master.replication().await, "slave")
+        let is_switched = is(self.replica.replication().await, "master")
+            && is(self.master.replication().await, "slave");
+        is_switched.then(|| self.replica.at().clone())
     }
 
     /// Waits until as many subscribers are there as before, and returns how many are.
@@ -285,9 +350,10 @@ impl Switch {
             (None, PubSub::Sharded) => &self.others,
             (None, PubSub::Classic) => return Ok(None),
         };
-        let mut all = 0;
+        let mut all = 0_u64;
         for line in lines.iter().copied().chain(others) {
-            all += subscribers::count(line, &self.channel).await?;
+            let there = subscribers::count(line, &self.channel).await?;
+            all = there.saturating_add(all);
         }
         Ok(Some(all))
     }
@@ -312,7 +378,12 @@ impl Polls {
 
     /// Waits for the next poll. Returns false if the time is over.
     async fn next(&self) -> bool {
-        sleep(POLL).await;
+        self.after(POLL).await
+    }
+
+    /// Waits for a poll after this time. Returns false if the time is over.
+    async fn after(&self, interval: Duration) -> bool {
+        sleep(interval).await;
         Instant::now() < self.0
     }
 }

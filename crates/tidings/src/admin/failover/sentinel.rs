@@ -1,72 +1,194 @@
 //! The switch of masters by sentinels.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use redis::ConnectionAddr;
+use tokio::time::{Instant, sleep};
 
 use crate::admin::failover::line::Line;
+use crate::admin::failover::report::FailoverError;
 use crate::error::connect::ConnectError;
-use crate::error::report;
-use crate::transport::address::{Place, address_of};
+use crate::transport::address::{Place, address_of, shown_address};
 
-/// A sentinel, and the name of the master that it watches.
+/// The time that the old master has to become a replica: the sentinels demote it after 10 s.
+const DEMOTE: Duration = Duration::from_secs(12);
+
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The sentinels that name a server as the master, and the name of that master.
 pub(super) struct Sentinel {
+    /// The one that begins the failover.
     pub(super) line: Line,
+    others: Vec<Line>,
     pub(super) master: String,
 }
 
 impl Sentinel {
-    /// Returns the first sentinel that knows the master at this address.
+    /// Returns the sentinels that answer, if all of them name the server at this address as the master.
     pub(super) async fn find(
-        lines: impl Iterator<Item = Line>,
+        lines: Vec<Line>,
         master: &str,
         at: &ConnectionAddr,
-    ) -> Result<Self, ConnectError> {
-        let mut why = ConnectError::Lost;
-        for line in lines {
-            let master = master.to_owned();
-            let sentinel = Self { line, master };
-            match sentinel.names(at).await {
-                Ok(true) => return Ok(sentinel),
-                Ok(false) => {}
+    ) -> Result<Self, FailoverError> {
+        let said = ask_all(&lines, master).await;
+        let (mut naming, mut other) = (Vec::new(), None);
+        let mut why = ConnectError::Sentinels {
+            master: master.to_owned(),
+            said: "none knows this name".to_owned(),
+            is_final: false,
+        };
+        for (line, named) in lines.into_iter().zip(said) {
+            match named {
+                Ok(Some(named)) if named == *at => naming.push(line),
+                Ok(named) => other = named.or(other),
                 Err(error) => why = error,
             }
         }
-        Err(why)
+        // Another sentinel may not have heard of the change yet.
+        if let Some(other) = other {
+            return Err(FailoverError::MasterChanged {
+                from: shown_address(at),
+                master: shown_address(&other),
+            });
+        }
+        let mut naming = naming.into_iter();
+        let line = naming.next().ok_or(why)?;
+        Ok(Self {
+            line,
+            others: naming.collect(),
+            master: master.to_owned(),
+        })
     }
 
     /// Begins the failover.
     pub(super) async fn begin(&self) -> Result<(), ConnectError> {
-        self.line.once(&self.question("FAILOVER")).await
+        let failover = question("FAILOVER", &self.master);
+        self.line.once(&failover).await
     }
 
-    /// Returns true if it names the server at this address as the master.
-    pub(super) async fn names(&self, at: &ConnectionAddr) -> Result<bool, ConnectError> {
-        let question = self.question("GET-MASTER-ADDR-BY-NAME");
-        let named: Option<Place> = self.line.ask(&question).await?;
-        Ok(named.is_some_and(|named| address_of(&named) == *at))
+    /// Returns the server that the sentinel names as the master instead of the old one.
+    pub(super) async fn successor(&self, old: &ConnectionAddr) -> Option<ConnectionAddr> {
+        let named = named(&self.line, &self.master).await;
+        named.ok().flatten().filter(|named| named != old)
     }
 
-    fn question(&self, what: &str) -> redis::Cmd {
-        let mut question = redis::cmd("SENTINEL");
-        question.arg(what).arg(&self.master);
-        question
+    /// Returns the server that any of the sentinels names as the master instead of the old one.
+    pub(super) async fn any_successor(&self, old: &ConnectionAddr) -> Option<ConnectionAddr> {
+        let lines: Vec<_> = [&self.line]
+            .into_iter()
+            .chain(&self.others)
+            .cloned()
+            .collect();
+        let said = ask_all(&lines, &self.master).await;
+        let mut named = said.into_iter().filter_map(|named| named.ok().flatten());
+        named.find(|named| named != old)
     }
 }
 
+async fn ask_all(
+    lines: &[Line],
+    master: &str,
+) -> Vec<Result<Option<ConnectionAddr>, ConnectError>> {
+    let mut asking = Vec::new();
+    for line in lines {
+        asking.push(named(line, master));
+    }
+    join_all(asking).await
+}
+
+/// Returns the server that a sentinel names as the master.
+async fn named(line: &Line, master: &str) -> Result<Option<ConnectionAddr>, ConnectError> {
+    let question = question("GET-MASTER-ADDR-BY-NAME", master);
+    let named: Option<Place> = line.ask(&question).await?;
+    Ok(named.as_ref().map(address_of))
+}
+
+pub(super) fn question(what: &str, master: &str) -> redis::Cmd {
+    let mut question = redis::cmd("SENTINEL");
+    question.arg(what).arg(master);
+    question
+}
+
 /// Makes the old master a replica, and closes the connections of its clients: otherwise the sentinels
-/// do so after 10 s, and it accepts writes until then that are lost.
-pub(super) async fn demote(old: &Line, new: &ConnectionAddr) {
+/// do so after 10 s, and it accepts writes until then that are lost. Tries again until then.
+pub(super) async fn demote(old: &Line, new: &ConnectionAddr) -> Result<(), ConnectError> {
+    let until = Instant::now() + DEMOTE;
+    loop {
+        match try_to_demote(old, new).await {
+            Err(why) if Instant::now() > until => return Err(why),
+            Err(_) => sleep(RETRY).await,
+            Ok(()) => return Ok(()),
+        }
+    }
+}
+
+async fn try_to_demote(old: &Line, new: &ConnectionAddr) -> Result<(), ConnectError> {
     let ConnectionAddr::Tcp(host, port) = new else {
-        return;
+        return Ok(());
     };
     let mut replica_of = redis::cmd("REPLICAOF");
     replica_of.arg(host).arg(port);
-    let demoted: Result<(), ConnectError> = old.ask(&replica_of).await;
-    if let Err(why) = demoted {
-        let (server, why) = (old.shown(), report(&why).to_string());
-        tracing::warn!(server, why, "the old master is left to the sentinels");
+    if let Err(why) = old.ask::<()>(&replica_of).await {
+        // The sentinels close the connections, too.
+        let replication = old.replication().await?;
+        let is_replica = replication.get("role") == Some("slave");
+        return if is_replica { Ok(()) } else { Err(why) };
     }
     for kind in ["normal", "pubsub"] {
         let close = format!("CLIENT KILL TYPE {kind} SKIPME yes");
-        let _: Result<u64, ConnectError> = old.words(&close).await;
+        old.words::<u64>(&close).await?;
+    }
+    Ok(())
+}
+
+/// Checks that the user may demote this server, with forms of the commands that fail for all users:
+/// a failure after the switch would lose events.
+pub(super) async fn may_demote(master: &Line) -> Result<(), FailoverError> {
+    for probe in ["REPLICAOF 127.0.0.1 none", "CLIENT KILL TYPE none"] {
+        let answer = master.words::<redis::Value>(probe).await;
+        if let Err(source) = answer
+            && !is_probe_understood(&source)
+        {
+            return Err(FailoverError::Rejected {
+                doing: "check the permissions to make it a replica",
+                server: master.shown(),
+                source,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Returns true if the server ran the command and rejected its arguments.
+fn is_probe_understood(error: &ConnectError) -> bool {
+    let ConnectError::Redis { words, .. } = error else {
+        return false;
+    };
+    !words.starts_with("NOPERM") && !words.to_lowercase().contains("unknown command")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denied_or_renamed_command_is_noticed_before_the_failover() {
+        let error = |words: &str| ConnectError::Redis {
+            doing: "asking",
+            words: words.to_owned(),
+            cure: None,
+            is_final: false,
+        };
+        for understood in ["ERR Invalid master port", "ERR Unknown client type 'none'"] {
+            assert!(is_probe_understood(&error(understood)), "{understood}");
+        }
+        for denied in [
+            "NOPERM this user has no permissions to run the 'replicaof' command",
+            "ERR unknown command 'REPLICAOF', with args beginning with: 'none'",
+        ] {
+            assert!(!is_probe_understood(&error(denied)), "{denied}");
+        }
+        assert!(!is_probe_understood(&ConnectError::Lost));
     }
 }

@@ -1,6 +1,7 @@
 //! The nodes of a cluster that have the same slots.
 
 use crate::admin::failover::line::Line;
+use crate::transport::servers::NodeLine;
 
 /// Returns true if each of the nodes knows that the others are replicas of this master. A node passes
 /// the messages of a sharded channel on to those that it knows.
@@ -17,8 +18,8 @@ pub(super) async fn is_known(nodes: &[&Line], master: &str) -> bool {
 
 /// Counts the replicas of a master in the answer to `CLUSTER NODES`.
 fn replicas_of(list: &str, master: &str) -> usize {
-    let is_replica = |line: &&str| line.split(' ').nth(3) == Some(master);
-    list.lines().filter(is_replica).count()
+    let nodes = list.lines().filter_map(NodeLine::parse);
+    nodes.filter(|node| node.master == Some(master)).count()
 }
 
 #[cfg(test)]

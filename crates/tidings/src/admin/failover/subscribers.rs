@@ -6,6 +6,7 @@ use redis::Value;
 use crate::admin::failover::line::Line;
 use crate::error::connect::ConnectError;
 use crate::namespace::channel::{Channel, PubSub};
+use crate::transport::server::backlogs;
 
 /// Counts the subscribers on one server.
 pub(super) async fn count(line: &Line, channel: &Channel) -> Result<u64, ConnectError> {
@@ -27,6 +28,5 @@ pub(super) async fn have_all(line: &Line) -> bool {
     let Ok(list) = list else {
         return true;
     };
-    list.lines()
-        .all(|client| client.split(' ').any(|field| field == "omem=0"))
+    backlogs(0, &list).all(|backlog| backlog.bytes == 0)
 }
