@@ -406,3 +406,27 @@ async fn a_user_who_may_not_demote_the_master_gets_no_plan() {
         assert!(text.contains("nothing was changed"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn a_demotion_that_fails_after_the_switch_is_in_the_report() {
+    let rules = Permissions::of_bus("default").unwrap().administer();
+    let chief = format!("chief on >hush {rules}");
+    let sentinels = patient().servers(|redis| redis.user(chief)).start().await;
+    look_often(&sentinels).await;
+    let old = sentinels.master().await;
+    let mut servers = sentinels.servers().iter();
+    let to = servers.find(|it| it.port() != old.port()).unwrap();
+    let admin = admin(&sentinels.url_as("chief", "hush"));
+    let plan = admin.plan_failover(&address(to)).await.unwrap();
+    old.command(&["ACL", "SETUSER", "chief", "-client|kill"])
+        .await;
+
+    let report = plan.run(|_, _| {}).await.unwrap();
+
+    let [problem] = &report.problems[..] else {
+        panic!("{report:?}");
+    };
+    assert!(problem.starts_with(&address(old)), "{problem}");
+    assert!(problem.contains("NOPERM"), "{problem}");
+    assert!(to.is_master().await);
+}
