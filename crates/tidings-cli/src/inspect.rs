@@ -9,36 +9,36 @@ use tidings::{Bus, Inspection, Member, NodeId, RequestError, Response, ResponseE
 
 use crate::terminal::escape;
 
-/// A member, and what it said about itself.
+/// A member, and what became of the question to it.
 #[derive(Debug)]
 pub(crate) struct Inspected {
     pub(crate) member: Member,
-    pub(crate) answer: Answer,
+    pub(crate) outcome: Outcome,
 }
 
-/// The answer of a member.
+/// What became of the question to a member.
 #[derive(Debug)]
-pub(crate) enum Answer {
-    Told(Box<Inspection>),
+pub(crate) enum Outcome {
+    Responded(Box<Inspection>),
     /// The member has turned inspection off.
     Off,
-    /// The answer cannot be read.
+    /// The response cannot be read.
     Failed(String),
     /// The question could not be sent.
     NotAsked(String),
-    /// No answer within this time.
+    /// No response within this time.
     Silent(Duration),
 }
 
-/// The answers of all members, and of other buses.
+/// The outcomes for all members, and for other buses.
 #[derive(Debug)]
 pub(crate) struct Inspections {
     pub(crate) members: Vec<Inspected>,
-    /// What buses that are no members told.
+    /// The responses of buses that are no members.
     pub(crate) others: Vec<Inspection>,
 }
 
-/// The fields that the answer of a member adds to its JSON.
+/// The fields that the response of a member adds to its JSON.
 #[derive(Serialize)]
 struct Described<'a> {
     #[serde(flatten)]
@@ -49,17 +49,17 @@ struct Described<'a> {
     error: Option<String>,
 }
 
-/// Asks all members, and waits for their answers for at most `timeout`.
+/// Asks all members, and waits for their responses for at most `timeout`.
 pub(crate) async fn inspect(bus: &Bus, members: Vec<Member>, timeout: Duration) -> Inspections {
-    let mut answers = HashMap::new();
+    let mut outcomes = HashMap::new();
     let mut responses = match bus.inspect().timeout(timeout).await {
         Ok(responses) => responses,
         Err(error) => return Inspections::not_asked(members, &error),
     };
     while let Some(response) = responses.next().await {
-        answers.insert(response.responder.node, Answer::of(response));
+        outcomes.insert(response.responder.node, Outcome::of(response));
     }
-    Inspections::of(members, answers, timeout)
+    Inspections::of(members, outcomes, timeout)
 }
 
 impl Inspections {
@@ -67,7 +67,7 @@ impl Inspections {
         let why = report(error).to_string();
         let members = members.into_iter().map(|member| Inspected {
             member,
-            answer: Answer::NotAsked(why.clone()),
+            outcome: Outcome::NotAsked(why.clone()),
         });
         Self {
             members: members.collect(),
@@ -75,16 +75,16 @@ impl Inspections {
         }
     }
 
-    fn of(members: Vec<Member>, mut answers: HashMap<NodeId, Answer>, timeout: Duration) -> Self {
+    fn of(members: Vec<Member>, mut outcomes: HashMap<NodeId, Outcome>, timeout: Duration) -> Self {
         let members = members.into_iter().map(|member| Inspected {
-            answer: answers
+            outcome: outcomes
                 .remove(&member.id)
-                .unwrap_or(Answer::Silent(timeout)),
+                .unwrap_or(Outcome::Silent(timeout)),
             member,
         });
         let members = members.collect();
-        let others = answers.into_values().filter_map(|answer| match answer {
-            Answer::Told(inspection) => Some(*inspection),
+        let others = outcomes.into_values().filter_map(|outcome| match outcome {
+            Outcome::Responded(inspection) => Some(*inspection),
             _ => None,
         });
         Self {
@@ -94,10 +94,10 @@ impl Inspections {
     }
 }
 
-impl Answer {
+impl Outcome {
     fn of(response: Response<Inspection>) -> Self {
         match response.value {
-            Ok(inspection) => Self::Told(Box::new(inspection)),
+            Ok(inspection) => Self::Responded(Box::new(inspection)),
             Err(ResponseError::NoHandler) => Self::Off,
             Err(error) => Self::Failed(report(&error).to_string()),
         }
@@ -106,35 +106,35 @@ impl Answer {
 
 impl Inspected {
     pub(crate) fn inspection(&self) -> Option<&Inspection> {
-        match &self.answer {
-            Answer::Told(inspection) => Some(inspection),
+        match &self.outcome {
+            Outcome::Responded(inspection) => Some(inspection),
             _ => None,
         }
     }
 
-    /// Returns whether the member receives events. One that does not answer does not; one that has
+    /// Returns whether the member receives events. One that does not respond does not; one that has
     /// turned inspection off does not say.
     pub(crate) fn receives(&self) -> Option<bool> {
-        match &self.answer {
-            Answer::Told(inspection) => Some(inspection.health.is_ready),
-            Answer::Silent(_) => Some(false),
-            Answer::Off | Answer::Failed(_) | Answer::NotAsked(_) => None,
+        match &self.outcome {
+            Outcome::Responded(inspection) => Some(inspection.health.is_ready),
+            Outcome::Silent(_) => Some(false),
+            Outcome::Off | Outcome::Failed(_) | Outcome::NotAsked(_) => None,
         }
     }
 
-    /// Returns true if the member should have answered and did not.
+    /// Returns true if the member should have responded and did not.
     pub(crate) fn has_failed(&self) -> bool {
-        !matches!(self.answer, Answer::Told(_) | Answer::Off)
+        !matches!(self.outcome, Outcome::Responded(_) | Outcome::Off)
     }
 
     /// Returns why there is no inspection of the member.
     pub(crate) fn why_not(&self) -> Option<String> {
-        match &self.answer {
-            Answer::Told(_) => None,
-            Answer::Off => Some("inspection is off".to_owned()),
-            Answer::Failed(why) => Some(format!("its answer cannot be read: {}", escape(why))),
-            Answer::NotAsked(why) => Some(format!("not asked: {}", escape(why))),
-            Answer::Silent(timeout) => Some(format!("no answer within {timeout:?}")),
+        match &self.outcome {
+            Outcome::Responded(_) => None,
+            Outcome::Off => Some("inspection is off".to_owned()),
+            Outcome::Failed(why) => Some(format!("its response cannot be read: {}", escape(why))),
+            Outcome::NotAsked(why) => Some(format!("not asked: {}", escape(why))),
+            Outcome::Silent(timeout) => Some(format!("no response within {timeout:?}")),
         }
     }
 

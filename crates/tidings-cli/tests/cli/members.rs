@@ -63,14 +63,14 @@ async fn a_member_that_does_not_answer_is_named_with_code_3() {
     assert_eq!(code, 3, "{stdout}");
     let line = stdout.lines().nth(1).unwrap();
     assert!(line.contains("  no        -"), "{stdout}");
-    assert!(line.ends_with("  no answer within 1s"), "{stdout}");
+    assert!(line.ends_with("  no response within 1s"), "{stdout}");
     let (stdout, code) = fleet.answer(&["members", "job-1", "--timeout", "700ms"]);
     assert_eq!(code, 3, "{stdout}");
-    assert!(stdout.contains("no answer within 700ms"), "{stdout}");
+    assert!(stdout.contains("no response within 700ms"), "{stdout}");
     let (stdout, code) = fleet.answer(&["members", "--json", "--timeout", "700ms"]);
     let member = &objects(&stdout)[0];
     assert_eq!((code, &member["receives"]), (3, &json!(false)));
-    assert_eq!(member["error"], "no answer within 700ms");
+    assert_eq!(member["error"], "no response within 700ms");
     assert!(member["gaps"].is_null());
 }
 

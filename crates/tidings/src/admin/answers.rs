@@ -1,6 +1,10 @@
 //! Questions to one server, of which some may be denied.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult};
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::report;
 use crate::resp::Client;
@@ -24,15 +28,24 @@ pub(super) struct Asking<'a> {
     denied: Mutex<Vec<Denied>>,
     /// The end of the connection.
     lost: Mutex<Option<RedisError>>,
+    /// The time for one question.
+    limit: Duration,
+    /// The end of the time for all questions.
+    end: Instant,
+    has_answer: AtomicBool,
 }
 
 impl<'a> Asking<'a> {
-    pub(super) fn new(client: Client, access: &'a Access) -> Self {
+    /// Asks within `limit` for each question, and until `end`.
+    pub(super) fn new(client: Client, access: &'a Access, limit: Duration, end: Instant) -> Self {
         Self {
             client,
             access,
             denied: Mutex::default(),
             lost: Mutex::default(),
+            limit,
+            end,
+            has_answer: AtomicBool::new(false),
         }
     }
 
@@ -46,8 +59,23 @@ impl<'a> Asking<'a> {
         name: &'static str,
         command: Cmd,
     ) -> Option<T> {
-        let answer = command.query_async(&mut self.client()).await;
+        let mut client = self.client();
+        let answer = command.query_async(&mut client);
+        let answer = self.in_time(answer).await?;
         self.noted(name, answer)
+    }
+
+    /// Waits for an answer. `None` if it takes longer than a question may: it is not known then.
+    pub(super) async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Option<T> {
+        let end = self.end.min(Instant::now() + self.limit);
+        let answer = timeout_at(end, answer).await.ok()?;
+        self.has_answer.store(true, Ordering::Relaxed);
+        Some(answer)
+    }
+
+    /// Returns whether a question was answered in time.
+    pub(super) fn has_answer(&self) -> bool {
+        self.has_answer.load(Ordering::Relaxed)
     }
 
     /// Asks a command without arguments.

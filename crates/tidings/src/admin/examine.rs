@@ -28,7 +28,8 @@ pub(super) async fn examine(
         return state;
     };
     let access = servers.access(located);
-    let certificate = certificate(access, &located.at).await;
+    let certificate = asking.in_time(certificate(access, &located.at)).await;
+    let certificate = certificate.flatten();
     let settings = Settings {
         certificate_ends: certificate.as_deref().and_then(certificate::end),
         ..settings
@@ -38,21 +39,24 @@ pub(super) async fn examine(
         return ServerState { settings, ..state };
     }
     let client = asking.client();
-    let (round_trip, clock_offset) = clock(&client).await;
+    let (round_trip, clock_offset) = clock(asking).await;
     let nodes: Option<String> = match &located.node {
         Some(_) => asking.words("CLUSTER NODES").await,
         None => None,
     };
-    let missing = permissions::missing(&client, namespace).await;
-    let has_journal = databases::has_journal(&client, namespace).await;
+    let missing = permissions::missing(asking, namespace).await;
+    let has_journal = databases::has_journal(asking, namespace).await;
     let journal = match has_journal {
-        Some(true) => journal(&client, namespace, access).await,
+        Some(true) => {
+            let journal = journal(&client, namespace, access);
+            asking.in_time(journal).await.flatten()
+        }
         _ => None,
     };
     let (journal, durable_names) = journal.unzip();
     // Last, because the connection stays in another database.
     let own = access.database();
-    let other_databases = databases::others(&client, &state.info, namespace, own).await;
+    let other_databases = databases::others(asking, &state.info, namespace, own).await;
     ServerState {
         round_trip: round_trip.min(state.round_trip),
         clock_offset,
@@ -84,14 +88,13 @@ async fn journal(
 
 /// Asks for the time, and returns the shortest round trip of three, with the milliseconds by which the
 /// clock of the server was ahead of the one here. One alone may be long on a busy machine.
-async fn clock(client: &Client) -> (Duration, Option<i64>) {
+async fn clock(asking: &Asking<'_>) -> (Duration, Option<i64>) {
     let mut shortest = (Duration::MAX, None);
     for _ in 0..3 {
         let (here, began) = (SystemTime::now(), Instant::now());
-        let asked = redis::cmd("TIME").query_async(&mut client.clone()).await;
+        let there: Option<(u64, u64)> = asking.words("TIME").await;
         let took = began.elapsed();
         if took < shortest.0 {
-            let there: Option<(u64, u64)> = asked.ok();
             shortest = (took, there.and_then(|there| ahead(there, here + took / 2)));
         }
     }

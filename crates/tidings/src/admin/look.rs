@@ -21,8 +21,11 @@ use crate::transport::server::role::Role;
 use crate::transport::server::tcp::Readiness;
 use crate::transport::servers::{Located, Servers};
 
-/// The time that a server has to answer.
+/// The time that a server has to answer, unless it is set.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The time for all questions to a server, as a multiple of the time for one.
+const ALL: u32 = 5;
 
 pub(super) const DOING: &str = "asking for the state";
 
@@ -32,30 +35,36 @@ pub(super) struct Scope<'a> {
     pub(super) servers: &'a Servers,
     pub(super) namespace: &'a Namespace,
     pub(super) with_settings: bool,
+    /// The time to connect, and to answer each question.
+    pub(super) timeout: Duration,
 }
 
 impl Scope<'_> {
     /// Asks a server.
     pub(super) async fn look(&self, located: &Located) -> Server {
-        let asked = timeout(TIMEOUT, self.connect_and_ask(located)).await;
         Server {
             address: located.shown(),
             is_sentinel: located.is_sentinel,
-            state: asked.unwrap_or(Err(ConnectError::timed_out(DOING))),
+            state: self.connect_and_ask(located).await,
         }
     }
 
     async fn connect_and_ask(&self, located: &Located) -> Result<ServerState, ConnectError> {
         let (access, at) = (self.servers.access(located), &located.at);
-        let mut line = access.open(at, None, DOING, Readiness::new()).await?;
+        let opened = access.open(at, None, DOING, Readiness::new());
+        let opened = timeout(self.timeout, opened).await;
+        let mut line = opened.map_err(|_| ConnectError::timed_out(DOING))??;
         let access = line.access.clone();
         let hello = ServerState {
             role: role_of(&line, located),
             version: line.version.clone(),
             ..ServerState::default()
         };
-        let asked = line.ask(DOING, async |client| {
-            let asking = Asking::new(client.clone(), &access);
+        let all = self.timeout.saturating_mul(ALL);
+        let end = Instant::now() + all;
+        // What is known at the end is returned, so the connection is given a little longer.
+        let asked = line.ask_within(all + self.timeout, DOING, async |client| {
+            let asking = Asking::new(client.clone(), &access, self.timeout, end);
             let look = Look {
                 scope: self,
                 located,
@@ -64,11 +73,13 @@ impl Scope<'_> {
             let state = look.ask(hello).await;
             let within = (self.servers, self.namespace);
             let state = examine(within, located, &asking, state).await;
+            let has_answer = asking.has_answer();
             let denied = asking.end()?;
-            Ok(ServerState { denied, ..state })
+            Ok(has_answer.then_some(ServerState { denied, ..state }))
         });
         let asked = asked.await?;
-        asked.map_err(|error| access.explain(DOING, &error))
+        let state = asked.map_err(|error| access.explain(DOING, &error))?;
+        state.ok_or(ConnectError::timed_out(DOING))
     }
 }
 
@@ -135,7 +146,8 @@ impl Look<'_> {
         if self.located.is_sentinel {
             return None;
         }
-        let backlogs = backlogs_of(0, &mut self.asking.client()).await;
+        let mut client = self.asking.client();
+        let backlogs = self.asking.in_time(backlogs_of(0, &mut client)).await?;
         let backlogs = self.asking.noted("CLIENT LIST", backlogs)?;
         let largest = backlogs.iter().map(|backlog| backlog.bytes).max();
         Some(largest.unwrap_or(0) as u64)
@@ -155,7 +167,8 @@ impl Look<'_> {
             }
         }
         let command = slot.map_or("SCAN", |_| "CLUSTER GETKEYSINSLOT");
-        let counted = key_count::count(client, namespace, slot).await;
+        let counted = key_count::count(client, namespace, slot);
+        let counted = self.asking.in_time(counted).await?;
         self.asking.noted(command, counted)
     }
 
@@ -176,10 +189,15 @@ impl Look<'_> {
         let master = self.asking.ask("SENTINEL MASTER", about("SENTINEL MASTER"));
         let master: Option<HashMap<String, String>> = master.await;
         let ckquorum = about("SENTINEL CKQUORUM");
-        let quorum: RedisResult<()> = ckquorum.query_async(&mut self.asking.client()).await;
+        let mut client = self.asking.client();
+        let quorum = ckquorum.query_async(&mut client);
+        let quorum: Option<RedisResult<()>> = self.asking.in_time(quorum).await;
         let quorum_problem = match quorum {
-            Err(error) if error.code() == Some("NOQUORUM") => error.detail().map(str::to_owned),
-            other => {
+            None => None,
+            Some(Err(error)) if error.code() == Some("NOQUORUM") => {
+                error.detail().map(str::to_owned)
+            }
+            Some(other) => {
                 self.asking.noted("SENTINEL CKQUORUM", other);
                 None
             }

@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 use redis::{Cmd, RedisResult, Value};
 
 use crate::acl::Permissions;
+use crate::admin::answers::Asking;
 use crate::namespace::Namespace;
 use crate::resp::Client;
 
@@ -62,14 +63,20 @@ impl Part {
 
 /// Returns what the user lacks. Redis checks the permissions of a command before its arguments and the
 /// state of the server, so each command is tried in a form that fails or does nothing.
-pub(super) async fn missing(client: &Client, namespace: &Namespace) -> Vec<MissingPermissions> {
+/// `None` if it takes too long.
+pub(super) async fn missing(
+    asking: &Asking<'_>,
+    namespace: &Namespace,
+) -> Option<Vec<MissingPermissions>> {
+    let client = &asking.client();
     let mut missing = Vec::new();
     for part in Part::ALL {
         let Some(permissions) = part.permissions(namespace) else {
             continue;
         };
         let commands = permissions.commands();
-        let denials = join_all(commands.iter().map(|name| denial(client, namespace, name))).await;
+        let denials = commands.iter().map(|name| denial(client, namespace, name));
+        let denials = asking.in_time(join_all(denials)).await?;
         let of_mark = commands
             .iter()
             .zip(&denials)
@@ -94,7 +101,7 @@ pub(super) async fn missing(client: &Client, namespace: &Namespace) -> Vec<Missi
             });
         }
     }
-    missing
+    Some(missing)
 }
 
 /// Returns the words of the denial, if the user may not run the command on keys of the namespace.

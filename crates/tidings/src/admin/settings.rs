@@ -69,8 +69,9 @@ pub struct Settings {
     pub own_user: Option<AclUser>,
     /// The permissions of the user `default`.
     pub default_user: Option<AclUser>,
-    /// The permissions that the user of the connection lacks for a part of the library.
-    pub missing: Vec<MissingPermissions>,
+    /// The permissions that the user of the connection lacks for a part of the library. `None` if
+    /// the server took too long to answer.
+    pub missing: Option<Vec<MissingPermissions>>,
     /// The end of the server's certificate, with TLS.
     pub certificate_ends: Option<SystemTime>,
     /// True if the namespace has a journal there. A node of a cluster only knows of its own keys.
@@ -80,7 +81,8 @@ pub struct Settings {
     /// The durable names of that journal.
     pub durable_names: Vec<DurableName>,
     /// The other databases of the server that have members or a journal of the namespace.
-    pub other_databases: Vec<u64>,
+    /// `None` if the user may not look, or the server took too long to answer.
+    pub other_databases: Option<Vec<u64>>,
 }
 
 /// The permissions of a user, as `ACL GETUSER` reports them. Passwords and their hashes are left out.

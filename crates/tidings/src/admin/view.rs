@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::admin::look::Scope;
+use crate::admin::look::{Scope, TIMEOUT};
 use crate::admin::server::{self, Server};
 use crate::admin::stored::{self, Stored};
 use crate::error::connect::ConnectError;
@@ -16,19 +17,42 @@ use crate::transport::servers::{Located, Servers};
 /// The servers behind an address, from [`BusBuilder::admin`](crate::BusBuilder::admin).
 ///
 /// It keeps no connection: each call connects to the servers that it asks, at most 256, with the TLS
-/// options and the credentials of the builder. Each server has 2 s to answer.
+/// options and the credentials of the builder.
 #[derive(Clone)]
 pub struct Admin {
     pub(super) servers: Arc<Servers>,
     namespace: Namespace,
+    timeout: Duration,
 }
+
+/// The longest time that is waited for an answer.
+const LONGEST: Duration = Duration::from_hours(1);
 
 impl Admin {
     pub(crate) fn new(servers: Servers, namespace: Namespace) -> Self {
         Self {
             servers: Arc::new(servers),
             namespace,
+            timeout: TIMEOUT,
         }
+    }
+
+    /// Sets the time that a server has to accept a connection, and to answer each question. The default
+    /// is 2 s. All questions together take at most five times as long: a field that is not known by then
+    /// is `None` or empty.
+    ///
+    /// ```no_run
+    /// # use tidings::prelude::*;
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
+    /// let admin = Bus::builder("redis://10.0.0.7").admin()?.timeout(Duration::from_secs(5));
+    /// println!("{:?}", admin.servers().await?);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout.min(LONGEST);
+        self
     }
 
     /// Returns the address, without a password.
@@ -98,6 +122,7 @@ impl Admin {
             servers: &self.servers,
             namespace: &self.namespace,
             with_settings,
+            timeout: self.timeout,
         };
         let mut looking = Vec::new();
         for it in located {

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use super::hub::Hub;
 use super::incidents::Incidents;
 use super::limits::SECOND;
-use crate::inspect::{Answer, Inspected, inspect};
+use crate::inspect::{Inspected, Outcome, inspect};
 use crate::time::milliseconds_of;
 
 /// The number of incidents in a look.
@@ -133,7 +133,7 @@ impl Memory {
     /// Takes what the members told.
     fn remember(&mut self, members: &[Inspected]) {
         let now = milliseconds_of(SystemTime::now());
-        let is_silent = |it: &&Inspected| matches!(it.answer, Answer::Silent(_));
+        let is_silent = |it: &&Inspected| matches!(it.outcome, Outcome::Silent(_));
         let silent = members.iter().filter(is_silent).map(|it| it.member.id);
         let since = |node| (node, self.silent.get(&node).copied().unwrap_or(now));
         self.silent = silent.map(since).collect();

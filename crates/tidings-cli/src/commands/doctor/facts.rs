@@ -82,10 +82,12 @@ pub(crate) struct State {
     pub(crate) largest_backlog: Option<u64>,
     /// The journal of the namespace, if it is there, or why it cannot be read.
     pub(crate) journal: Option<Result<JournalFacts, String>>,
+    /// Whether the namespace has a journal there.
+    pub(crate) has_journal: Option<bool>,
     /// The other databases that have keys of the namespace.
-    pub(crate) databases: Vec<u64>,
+    pub(crate) databases: Option<Vec<u64>>,
     /// What the user may not do, and needs for a part of the library.
-    pub(crate) missing: Vec<MissingRules>,
+    pub(crate) missing: Option<Vec<MissingRules>>,
     /// The commands that the user may not use, with the error.
     pub(crate) denied: BTreeMap<String, String>,
 }
@@ -220,6 +222,14 @@ impl Facts {
     /// Returns whether the namespace has a journal.
     pub(crate) fn has_journal(&self) -> bool {
         self.journal.is_some() || self.members().iter().any(|member| member.has_journal)
+    }
+
+    /// Returns why it is not known whether the namespace has a journal, if it is not.
+    pub(crate) fn unseen_journal(&self) -> Option<Unseen> {
+        let (_, first) = self.answering().next()?;
+        let mut states = self.answering().map(|(_, state)| state);
+        let is_known = self.has_journal() || states.any(|state| state.has_journal.is_some());
+        (!is_known).then(|| first.unseen("EXISTS"))
     }
 
     /// Returns whether a process relies on the journal for events that it has not read.

@@ -16,6 +16,7 @@ use crate::settings::Settings;
 pub(crate) async fn gather(app: &App, settings: &Settings) -> anyhow::Result<Facts> {
     prepare(app, settings);
     let admin = connect::builder(app, settings).admin()?;
+    let admin = admin.timeout(app.global.timeout);
     let (bus, servers) = tokio::join!(bus::look(app, settings), servers::look(&admin, settings),);
     let (servers, unlocated) = match servers {
         Ok(servers) => (servers, None),

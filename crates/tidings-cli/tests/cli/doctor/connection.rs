@@ -41,7 +41,8 @@ async fn a_clock_that_is_wrong_is_a_warning() {
 async fn a_server_that_is_far_away_is_a_warning() {
     let fleet = healthy().await;
     let proxy = Proxy::start(fleet.redis.address()).await;
-    proxy.set(Fault::Latency(Duration::from_millis(30)));
+    // All questions together take longer than one may.
+    proxy.set(Fault::Latency(Duration::from_millis(150)));
     let url = format!("redis://:{PASSWORD}@{}", proxy.address());
     let examination = examine_at(&fleet, &url);
     examination.has_only(&[("latency", "warning")]);

@@ -93,6 +93,8 @@ async fn a_user_without_the_right_to_look_has_skipped_checks_and_no_wrong_ones()
         "eviction",
         "default-user",
         "slow-subscribers",
+        "database",
+        "retention",
     ] {
         assert_eq!(examination.severity(check), "skipped", "{check}");
         assert!(examination.text(check).contains("may not use"), "{check}");

@@ -370,12 +370,17 @@ impl RedisConnection {
         doing: &'static str,
         question: impl AsyncFnOnce(&mut Client) -> RedisResult<T>,
     ) -> Result<RedisResult<T>, ConnectError> {
-        let Self {
-            client,
-            driver,
-            access,
-            ..
-        } = self;
+        self.ask_within(self.access.step, doing, question).await
+    }
+
+    /// As [`ask`](Self::ask), for questions that may take longer than a step of connecting.
+    pub(crate) async fn ask_within<T>(
+        &mut self,
+        limit: Duration,
+        doing: &'static str,
+        question: impl AsyncFnOnce(&mut Client) -> RedisResult<T>,
+    ) -> Result<RedisResult<T>, ConnectError> {
+        let Self { client, driver, .. } = self;
         let asking = async {
             let mut answer = pin!(question(client));
             tokio::select! {
@@ -385,7 +390,7 @@ impl RedisConnection {
                 () = poll_fn(|cx| driver.poll(cx)) => answer.await,
             }
         };
-        let asked = timeout(access.step, asking).await;
+        let asked = timeout(limit, asking).await;
         asked.map_err(|_| ConnectError::timed_out(doing))
     }
 }

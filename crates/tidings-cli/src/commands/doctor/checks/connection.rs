@@ -164,10 +164,15 @@ fn missing_rules(namespace: &str, error: &str) -> Vec<String> {
 
 pub(crate) fn databases(facts: &Facts) -> Vec<Finding> {
     each(facts, |_, state| {
-        if state.databases.is_empty() {
+        let commands = ["INFO", "SELECT", "EXISTS"];
+        let mut denied = commands
+            .into_iter()
+            .filter(|it| state.denied.contains_key(*it));
+        let databases = state.known(state.databases.as_ref(), denied.next().unwrap_or("SELECT"))?;
+        if databases.is_empty() {
             return Ok(Some(Finding::ok("the namespace is in one database")));
         }
-        let numbers: Vec<_> = state.databases.iter().map(u64::to_string).collect();
+        let numbers: Vec<_> = databases.iter().map(u64::to_string).collect();
         let text = format!(
             "the namespace {} is also in database {}: its processes there receive none of the events here",
             facts.namespace,
@@ -181,7 +186,11 @@ pub(crate) fn databases(facts: &Facts) -> Vec<Finding> {
 pub(crate) fn permissions(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (server, state) in facts.answering() {
-        for missing in &state.missing {
+        let Some(all) = &state.missing else {
+            findings.push(Finding::skipped("the server did not answer in time").at(server));
+            continue;
+        };
+        for missing in all {
             findings.push(lacking(facts, server, missing).at(server));
         }
     }

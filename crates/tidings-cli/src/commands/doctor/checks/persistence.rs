@@ -12,7 +12,7 @@ const LARGEST_SHARE: u64 = 2;
 
 pub(crate) fn persistence(facts: &Facts) -> Vec<Finding> {
     if !facts.has_journal() {
-        return Vec::new();
+        return no_journal(facts);
     }
     each(facts, |server, state| {
         if has_append_only_file(state)? {
@@ -35,7 +35,7 @@ pub(crate) fn persistence(facts: &Facts) -> Vec<Finding> {
 
 pub(crate) fn fsync(facts: &Facts) -> Vec<Finding> {
     if !facts.has_journal() {
-        return Vec::new();
+        return no_journal(facts);
     }
     each(facts, |server, state| {
         if !has_append_only_file(state)? {
@@ -66,6 +66,14 @@ pub(crate) fn disk(facts: &Facts) -> Vec<Finding> {
         }
         Ok(Some(Finding::ok("Redis can write to its disk")))
     })
+}
+
+/// Returns the result without a journal: nothing, or that it is not known.
+fn no_journal(facts: &Facts) -> Vec<Finding> {
+    let unseen = facts.unseen_journal().into_iter();
+    unseen
+        .map(|Unseen(reason)| Finding::skipped(reason))
+        .collect()
 }
 
 fn has_append_only_file(state: &State) -> Result<bool, Unseen> {
@@ -105,7 +113,7 @@ pub(crate) fn journal_memory(facts: &Facts) -> Vec<Finding> {
 
 pub(crate) fn retention(facts: &Facts) -> Vec<Finding> {
     let journal = match &facts.journal {
-        None => return Vec::new(),
+        None => return no_journal(facts),
         Some(Err(reason)) => return vec![Finding::skipped(reason)],
         Some(Ok(journal)) => journal,
     };

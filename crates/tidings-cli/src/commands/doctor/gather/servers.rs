@@ -68,12 +68,12 @@ fn state_of(state: admin::ServerState, user: &str) -> State {
         }),
         largest_backlog: state.largest_backlog,
         databases: settings.other_databases,
+        has_journal: settings.has_journal,
         journal,
-        missing: settings
-            .missing
-            .iter()
-            .map(|missing| missing_rules(&user, missing))
-            .collect(),
+        missing: settings.missing.map(|missing| {
+            let missing = missing.iter();
+            missing.map(|it| missing_rules(&user, it)).collect()
+        }),
         user,
         denied: state
             .denied
