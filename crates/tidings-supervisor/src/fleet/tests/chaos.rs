@@ -218,7 +218,10 @@ impl Model {
 
     fn notify(&mut self, key: Key, notification: Notification) {
         let notified_at = self.moment();
-        self.processes.get_mut(&key).unwrap().notified_at = notified_at;
+        // The announcement of a stop is no sign of life for the watchdog.
+        if notification != Notification::Stopping {
+            self.processes.get_mut(&key).unwrap().notified_at = notified_at;
+        }
         self.fleet.notified(key, notification);
     }
 
