@@ -383,7 +383,7 @@ impl SendTask {
                 let mut flight = progress.take_oldest().expect("it was just polled");
                 (progress.accepted, flight.is_uncertain) = (position, true);
                 let why = SendFailure::NotReplicated {
-                    position: position.to_string(),
+                    position: position.to_string().into(),
                     replicas,
                     wanted,
                 };

@@ -76,7 +76,7 @@ pub enum SendFailure {
     NotReplicated {
         /// The position of the event in the journal, which can be parsed as a
         /// [`JournalPosition`](crate::JournalPosition).
-        position: String,
+        position: Box<str>,
         /// The number of replicas that confirmed it in time.
         replicas: u32,
         /// The number that is wanted.
