@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::tool::{Tool, cargo, repository, tool};
+use crate::tool::{ORDINARY, Tool, cargo, repository, tool};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -31,10 +31,21 @@ pub(crate) fn run() -> Result<()> {
     let build = cargo("build").args(["--release", "--locked", "--package", "tidings-cli"]);
     // Without it, half of the archive is line numbers of the dependencies.
     succeed(&build.args(["--config", "profile.release.strip=\"debuginfo\""]))?;
+    make("release/tidings", "dist")
+}
+
+/// Does the same with the program that the tests have built, which takes a second.
+pub(crate) fn try_out() -> Result<()> {
+    let build = cargo("build").args(ORDINARY);
+    succeed(&build.args(["--locked", "--bin", "tidings"]))?;
+    make("debug/tidings", "dist-tried-out")
+}
+
+fn make(program: &str, parent: &str) -> Result<()> {
     let folder = target()
-        .join("dist")
+        .join(parent)
         .join(format!("tidings-{VERSION}-{}", host()?));
-    fill(&folder)?;
+    fill(&folder, &target().join(program))?;
     let archive = pack(&folder)?;
     check(&archive)?;
     let listed = tool("tar").args(["--list", "--verbose", "--numeric-owner", "--file"]);
@@ -44,14 +55,14 @@ pub(crate) fn run() -> Result<()> {
 }
 
 /// Creates the folder that is packed.
-fn fill(folder: &Path) -> Result<()> {
+fn fill(folder: &Path, built: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)?;
     }
     let completions = folder.join("completions");
     fs::create_dir_all(&completions)?;
     let program = folder.join("tidings");
-    copy(&target().join("release/tidings"), &program)?;
+    copy(built, &program)?;
     for path in TEXTS {
         let from = repository().join(path);
         copy(&from, &folder.join(from.file_name().unwrap_or_default()))?;
