@@ -21,7 +21,9 @@ impl Redis {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {
-    /// let mut redis = Redis::builder().config("appendonly", "yes").start().await;
+    /// let redis = Redis::builder().config("appendonly", "yes");
+    /// // Otherwise, Redis may answer before it writes, while the disk is busy.
+    /// let mut redis = redis.config("appendfsync", "always").start().await;
     /// redis.command(&["SET", "colour", "green"]).await;
     /// redis.command(&["SET", "size", "small"]).await;
     ///

@@ -54,7 +54,8 @@ async fn a_killed_server_comes_back_empty_on_its_port() {
 
 #[tokio::test]
 async fn a_server_with_a_truncated_append_only_file_lacks_its_last_writes() {
-    let mut redis = Redis::builder().config("appendonly", "yes").start().await;
+    let redis = Redis::builder().config("appendonly", "yes");
+    let mut redis = redis.config("appendfsync", "always").start().await;
     for number in 0..100 {
         redis
             .command(&["RPUSH", "numbers", &number.to_string()])
