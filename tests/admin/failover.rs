@@ -18,7 +18,7 @@ const EVENTS: u64 = 20_000;
 /// The subscribers of one run.
 const SUBSCRIBERS: usize = 3;
 
-/// What one subscriber has received.
+/// The events that one subscriber has received.
 #[derive(Default)]
 struct Tally {
     received: AtomicU64,

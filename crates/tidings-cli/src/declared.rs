@@ -23,9 +23,9 @@ const SIMILAR: f64 = 0.6;
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Declared {
     names: BTreeSet<String>,
-    /// Whether a handler takes events of every name.
+    /// True if a handler takes events of every name.
     has_catch_all: bool,
-    /// Whether the handlers of some members are not known.
+    /// True if the handlers of some members are not known.
     is_partial: bool,
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Inspected {
     pub(crate) outcome: Outcome,
 }
 
-/// What became of the question to a member.
+/// The result of inspecting a member.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Responded(Box<Inspection>),

@@ -14,7 +14,7 @@ impl<M, T> Outcome<M, T> {
     ///
     /// # Errors
     ///
-    /// When all failed: the first error, or the first after which the event may have been sent.
+    /// The error if all failed: the first one, or the first after which the event may have been sent.
     pub(crate) fn of(
         results: impl IntoIterator<Item = (M, anyhow::Result<T>)>,
     ) -> anyhow::Result<Self> {

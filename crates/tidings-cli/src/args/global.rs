@@ -23,7 +23,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "TIME", value_parser = time, default_value = "5s")]
     #[arg(help_heading = HEADING)]
     pub(crate) timeout: Duration,
-    /// Whether `--timeout` was given.
+    /// True if `--timeout` was given.
     #[arg(skip)]
     pub(super) has_timeout: bool,
     /// Print JSON, one object per line.

@@ -1,5 +1,7 @@
 //! `tidings bench`.
 
+use std::process::Output;
+
 use rustix::process::Signal;
 use serde_json::Value;
 use tidings::acl::Permissions;
@@ -174,20 +176,24 @@ async fn a_run_without_redis_says_what_was_sent_and_what_was_not() {
     assert_eq!(stderr.count("error: "), 1);
 }
 
+fn short_run_as_plain(fleet: &Fleet) -> Output {
+    let mut command = fleet.command();
+    let url = fleet.redis.url_as("plain", PASSWORD);
+    command
+        .args(SHORT)
+        .env("TIDINGS_URL", url)
+        .output()
+        .unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_who_may_not_ask_redis_for_its_processor_time_measures_the_rest() {
     let rules = Permissions::of_bus(NAMESPACE).unwrap().to_string();
     let rules = rules.replace("{shop}", "{bench-*}");
     let fleet =
         Fleet::start_with(|redis| redis.user(format!("plain on >{PASSWORD} {rules}"))).await;
-    let mut command = fleet.command();
-    let url = fleet.redis.url_as("plain", PASSWORD);
 
-    let output = command
-        .args(SHORT)
-        .env("TIDINGS_URL", url)
-        .output()
-        .unwrap();
+    let output = short_run_as_plain(&fleet);
 
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
@@ -199,14 +205,8 @@ async fn a_user_without_the_channels_is_told_which_to_grant() {
     let rules = Permissions::of_bus(NAMESPACE).unwrap();
     let fleet =
         Fleet::start_with(|redis| redis.user(format!("plain on >{PASSWORD} {rules}"))).await;
-    let mut command = fleet.command();
-    let url = fleet.redis.url_as("plain", PASSWORD);
 
-    let output = command
-        .args(SHORT)
-        .env("TIDINGS_URL", url)
-        .output()
-        .unwrap();
+    let output = short_run_as_plain(&fleet);
 
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");

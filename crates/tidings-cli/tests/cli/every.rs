@@ -1,4 +1,4 @@
-//! What holds for every command that connects to Redis.
+//! Properties of every command that connects to Redis.
 
 use std::process::Command;
 use std::thread;

@@ -142,7 +142,7 @@ fn on_terminal(command: &Command, slave: &File) -> Command {
     session
 }
 
-/// What a terminal does with the sequences that `tidings` uses. All others are remembered as strange.
+/// A screen that understands the sequences that `tidings` uses. All others are remembered as strange.
 struct Screen {
     columns: usize,
     rows: usize,

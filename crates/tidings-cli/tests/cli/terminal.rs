@@ -1,4 +1,4 @@
-//! What `tidings` does on a terminal.
+//! `tidings` on a terminal.
 
 use serde_json::Value;
 

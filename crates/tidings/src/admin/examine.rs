@@ -1,4 +1,4 @@
-//! What follows from several answers of a server, beyond its settings.
+//! Facts about a server that take several answers, beyond its settings.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -8,8 +8,8 @@ const MAX_FIELDS: usize = 512;
 /// The maximum number of characters that are kept of a name and of a value.
 const MAX_LENGTH: usize = 512;
 
-/// What a server reports about itself, by name, such as the answer to `INFO`: at most 512 fields of
-/// 512 characters.
+/// The facts that a server reports about itself, by name, such as the answer to `INFO`: at most 512
+/// fields of 512 characters.
 ///
 /// The texts are the server's: escape them before they reach a terminal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

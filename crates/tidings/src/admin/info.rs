@@ -1,4 +1,4 @@
-//! What the fields of `INFO` tell.
+//! Reads the fields of `INFO`.
 
 use std::time::Duration;
 

@@ -29,7 +29,7 @@ const ALL: u32 = 5;
 
 pub(super) const DOING: &str = "asking for the state";
 
-/// What is asked of each server.
+/// The questions to each server.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
     pub(super) servers: &'a Servers,

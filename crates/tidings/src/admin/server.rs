@@ -61,7 +61,7 @@ pub struct ServerState {
     pub cluster: Fields,
     /// The nodes of the cluster, as this one sees them, if the settings were asked for.
     pub nodes: Vec<ClusterNode>,
-    /// What a sentinel knows about the master.
+    /// The state of the master as a sentinel knows it.
     pub sentinel: Option<SentinelState>,
     /// Its settings, if they were asked for.
     pub settings: Option<Settings>,
@@ -101,7 +101,7 @@ pub struct Replication {
     pub priority: Option<u64>,
 }
 
-/// What a sentinel knows about the master.
+/// The state of the master as a sentinel knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SentinelState {

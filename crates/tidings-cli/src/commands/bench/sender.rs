@@ -15,7 +15,7 @@ use super::thread::{Joined, join, processor_time, run};
 /// The time after the end in which events that are late may still be sent.
 const LATE: Duration = Duration::from_secs(1);
 
-/// What is sent.
+/// The events to send.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plan {
     pub(super) rate: u64,
@@ -41,7 +41,7 @@ pub(super) struct Sender {
     thread: Joined<Sent>,
 }
 
-/// What has become of the events.
+/// The results of the events.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
     /// Events that were given to the bus.

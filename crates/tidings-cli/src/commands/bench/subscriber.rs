@@ -19,7 +19,7 @@ pub(super) struct Subscriber {
     thread: Joined<Received>,
 }
 
-/// What a subscriber has at the end.
+/// The results of a subscriber.
 pub(super) struct Received {
     pub(super) tally: Tally,
     pub(super) processor_time: Duration,

@@ -1,4 +1,4 @@
-//! What a subscriber received: how late, and what was lost, duplicated or out of order.
+//! The events that a subscriber received: their latency, and those lost, duplicated or out of order.
 
 use std::collections::BTreeMap;
 

@@ -21,9 +21,9 @@ use super::servers::Servers;
 use super::stored::{MapQuery, Store};
 use super::stream;
 
-/// What the routes answer with.
+/// The state that the routes answer from.
 pub(super) struct Api {
-    /// What stays as it is.
+    /// The settings that do not change.
     pub(super) about: Value,
     pub(super) hides_payloads: bool,
     pub(super) looker: Looker,

@@ -10,7 +10,7 @@ use crate::commands::listen::matches;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Filter {
-    /// Whether events are wanted at all.
+    /// True if events are wanted at all.
     pub(super) events: bool,
     /// Patterns of names, separated by commas.
     pub(super) name: String,
@@ -18,7 +18,7 @@ pub(super) struct Filter {
     pub(super) sender: String,
     /// A part of the payload as JSON, upper or lower case.
     pub(super) text: String,
-    /// Whether events of the buses themselves are wanted.
+    /// True if events of the buses themselves are wanted.
     pub(super) control: bool,
 }
 

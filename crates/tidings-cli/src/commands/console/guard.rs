@@ -45,7 +45,7 @@ const HEADERS: [(&str, &str); 8] = [
     ),
 ];
 
-/// What a request must have.
+/// The conditions that a request must meet.
 pub(super) struct Guard {
     /// The values of `Host` that are ours.
     hosts: Vec<String>,

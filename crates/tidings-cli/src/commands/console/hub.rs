@@ -22,7 +22,7 @@ const HISTORY: usize = 300;
 /// The number of names whose rates are shown.
 const NAMES: usize = 20;
 
-/// What the viewers see.
+/// The state that the viewers see.
 pub(super) struct Hub {
     hides_payloads: bool,
     viewers: Mutex<Vec<Arc<Viewer>>>,

@@ -33,7 +33,7 @@ type Key = (u64, NodeId, String);
 
 struct Incident {
     node_name: String,
-    /// What was missed, unless it is a failure.
+    /// The missed events; `None` for a failure.
     gap: Option<(Option<NodeId>, Option<u64>)>,
 }
 

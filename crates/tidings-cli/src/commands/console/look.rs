@@ -25,14 +25,14 @@ pub(super) struct Looker {
     memory: Mutex<Memory>,
 }
 
-/// What is compared with the look before.
+/// The results of the look before, for comparison.
 #[derive(Default)]
 struct Memory {
     last: Option<(Instant, Arc<str>)>,
     members: Vec<Member>,
     /// The members that do not answer, and since when.
     silent: HashMap<NodeId, u64>,
-    /// What each member had received in its inspection before.
+    /// The events that each member had received in its inspection before.
     received: HashMap<NodeId, Received>,
     incidents: Incidents,
     names: HashMap<NodeId, String>,

@@ -38,7 +38,7 @@ pub(crate) struct Server {
     pub(crate) address: String,
     pub(crate) is_tls: bool,
     pub(crate) is_sentinel: bool,
-    /// What it said, or why it did not answer.
+    /// Its answer, or the reason why there is none.
     pub(crate) state: Result<State, String>,
 }
 
@@ -72,9 +72,9 @@ pub(crate) struct State {
     pub(crate) quorum_problem: Option<String>,
     /// The user of the connection.
     pub(crate) user: String,
-    /// Whether the user `default` may log in without a password.
+    /// True if the user `default` may log in without a password.
     pub(crate) is_open: Option<bool>,
-    /// Whether it has a password for its master.
+    /// True if it has a password for its master.
     pub(crate) has_master_password: Option<bool>,
     /// The time for which its certificate is still valid, with TLS.
     pub(crate) certificate_left: Option<Duration>,
@@ -82,11 +82,11 @@ pub(crate) struct State {
     pub(crate) largest_backlog: Option<u64>,
     /// The journal of the namespace, if it is there, or why it cannot be read.
     pub(crate) journal: Option<Result<JournalFacts, String>>,
-    /// Whether the namespace has a journal there.
+    /// True if the namespace has a journal there.
     pub(crate) has_journal: Option<bool>,
     /// The other databases that have keys of the namespace.
     pub(crate) databases: Option<Vec<u64>>,
-    /// What the user may not do, and needs for a part of the library.
+    /// The permissions that the user lacks for a part of the library.
     pub(crate) missing: Option<Vec<MissingRules>>,
     /// The commands that the user may not use, with the error.
     pub(crate) denied: BTreeMap<String, String>,
@@ -97,7 +97,7 @@ pub(crate) struct State {
 pub(crate) struct MissingRules {
     pub(crate) user: String,
     pub(crate) part: Part,
-    /// Whether the user may use the rest of the part.
+    /// True if the user may use the rest of the part.
     pub(crate) is_partial: bool,
     pub(crate) rules: Vec<String>,
 }
@@ -149,7 +149,7 @@ pub(crate) struct Connected {
     pub(crate) echo: Echo,
 }
 
-/// What became of an event that the bus sent.
+/// The result of an event that the bus sent.
 #[derive(Debug)]
 pub(crate) enum Echo {
     /// It came back after this time.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::commands::doctor::facts::{Facts, Role, Server, State, Unseen};
 
-/// How bad a finding is, the least first.
+/// The severity of a finding, the lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Severity {

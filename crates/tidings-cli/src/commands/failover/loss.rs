@@ -1,4 +1,4 @@
-//! What the members have missed during a failover, as they say themselves.
+//! The events that the members missed during a failover, as they report them.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
@@ -34,9 +34,9 @@ struct State {
 pub(super) struct Losses {
     /// The members that answered before.
     pub(super) members: usize,
-    /// How many of them receive events again.
+    /// The number of them that receive events again.
     pub(super) receiving: usize,
-    /// How many of them have not answered since.
+    /// The number of them that have not responded since.
     pub(super) unknown: usize,
     /// The events that the others have received since then, added up.
     pub(super) received: u64,

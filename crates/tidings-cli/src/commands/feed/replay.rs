@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::args::Speed;
 
-/// When to send events again that were recorded with their times.
+/// The times at which recorded events are sent again.
 #[derive(Debug)]
 pub(super) struct Replay {
     speed: Speed,

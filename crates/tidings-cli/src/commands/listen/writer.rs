@@ -18,7 +18,7 @@ const WAITING: usize = 64;
 /// The time in which the reader must take the last lines.
 const LAST: Duration = Duration::from_secs(2);
 
-/// What is written.
+/// An item to write.
 #[derive(Debug)]
 pub(super) enum Part {
     Line(String),

@@ -19,15 +19,15 @@ const ADDRESS: &str = "10.0.0.7:6379";
 const HOST: &str = "web-3";
 const PID: &str = "4711";
 
-/// What the commands of a session find.
+/// The place where the commands of a session run.
 pub(super) struct Stage {
     pub(super) fleet: Fleet,
     pub(super) members: Vec<Bus>,
     /// The directory of the commands, in the sandbox.
     pub(super) directory: &'static str,
-    /// Whether the environment has the address and the namespace of the fleet.
+    /// True if the environment has the address and the namespace of the fleet.
     pub(super) has_address: bool,
-    /// What happens once a command that is interrupted has printed its first line.
+    /// The action once a command that is interrupted has printed its first line.
     pub(super) meanwhile: Option<fn(&Stage) -> BoxFuture<'_, ()>>,
 }
 

@@ -1,4 +1,4 @@
-//! What `tidings doctor` prints.
+//! The output of `tidings doctor`.
 
 use std::time::Duration;
 

@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(15);
 
 const POLL: Duration = Duration::from_millis(100);
 
-/// How often the old priority is put back before that counts as failed.
+/// The number of attempts to put the old priority back.
 const ATTEMPTS: u32 = 3;
 
 /// The preference of a replica, until it is put back.

@@ -38,10 +38,10 @@ pub struct FailoverReport {
     /// The subscribers of the namespace before, on the servers that changed their roles. `None` if
     /// the failover does not move subscribers: in a cluster with classic pub/sub.
     pub subscribers: Option<u64>,
-    /// How many of them were connected to the new master when it accepted writes again. Others may
-    /// have missed events.
+    /// The number of them that were connected to the new master when it accepted writes again. Others
+    /// may have missed events.
     pub followed: Option<u64>,
-    /// What failed after the replica had become the master, with what to do about it: events may be
+    /// The steps that failed after the replica had become the master, each with its cure: events may be
     /// lost, or a setting is not put back. Empty as a rule.
     pub problems: Vec<String>,
 }
@@ -123,7 +123,7 @@ pub enum FailoverError {
         to: String,
         /// The new master.
         master: String,
-        /// What failed then, if anything did: events may be lost.
+        /// The step that failed then, if one did: events may be lost.
         problem: Option<String>,
     },
     /// The failover failed, and the `replica-priority` of the replica could not be put back.

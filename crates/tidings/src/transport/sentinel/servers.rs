@@ -35,7 +35,7 @@ pub(in crate::transport) struct SentinelServers {
     servers: Access,
 }
 
-/// What one sentinel names.
+/// The servers that one sentinel names.
 #[derive(Debug, Default)]
 struct Named {
     servers: Vec<Place>,

@@ -15,7 +15,7 @@ pub(crate) struct Located {
     pub(crate) node: Option<ClusterNode>,
 }
 
-/// What another node of a cluster knows about a node.
+/// The state of a node as another node of the cluster knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ClusterNode {
     pub(crate) id: String,

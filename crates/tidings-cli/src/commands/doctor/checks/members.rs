@@ -11,13 +11,13 @@ use crate::commands::doctor::facts::{Facts, MemberFacts, Silence};
 use crate::commands::doctor::finding::{Finding, joined};
 use crate::terminal::{age, count};
 
-/// What happened longer ago is no finding any more.
+/// The age at which a gap or failure is no finding any more.
 const RECENT: Duration = Duration::from_hours(1);
 
 /// The longest call that is no finding.
 const SLOW: Duration = Duration::from_secs(5);
 
-/// What a reader of the journal may be behind.
+/// The time that a reader of the journal may be behind.
 const FAR_BEHIND: Duration = Duration::from_secs(10);
 
 /// The members with their inspections.

@@ -13,7 +13,7 @@ const SMALLEST_BACKLOG: u64 = 1 << 20;
 /// The longest silence of a replica, in seconds.
 const LONGEST_SILENCE: u64 = 10;
 
-/// What a replica may be behind, in bytes.
+/// The number of bytes that a replica may be behind.
 const LARGEST_LAG: u64 = 8 << 20;
 
 pub(crate) fn replica_link(facts: &Facts) -> Vec<Finding> {
