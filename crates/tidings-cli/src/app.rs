@@ -10,7 +10,7 @@ use crate::settings::Settings;
 use crate::terminal::{Style, paint};
 
 /// The global options of one call of `tidings`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct App {
     pub(crate) global: Global,
 }

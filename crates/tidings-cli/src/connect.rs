@@ -34,6 +34,16 @@ pub(crate) async fn connect_to_send(
     is_forced: bool,
 ) -> anyhow::Result<Bus> {
     let bus = connect(app, settings).await?;
+    to_send(app, settings, bus, is_forced).await
+}
+
+/// Returns this bus, or another one that sends to the journal if the members do or it `is_forced`.
+pub(crate) async fn to_send(
+    app: &App,
+    settings: &Settings,
+    bus: Bus,
+    is_forced: bool,
+) -> anyhow::Result<Bus> {
     if !is_forced && !has_journal(&known_members(&bus).await) {
         return Ok(bus);
     }

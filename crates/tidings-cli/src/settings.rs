@@ -18,7 +18,7 @@ use crate::args::Global;
 use crate::exit::Problem;
 
 /// The settings with which a command connects to Redis.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) context: Option<Sourced<String>>,
     pub(crate) url: Sourced<Address>,

@@ -8,7 +8,7 @@ use crate::args::time;
 
 const HEADING: &str = "Global options";
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// Context, which names an address; see `tidings context list`.
     #[arg(long, short, global = true, value_name = "NAME", help_heading = HEADING)]

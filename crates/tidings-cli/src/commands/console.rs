@@ -2,6 +2,7 @@
 
 mod api;
 mod assets;
+mod changes;
 mod collector;
 mod filter;
 mod guard;
@@ -11,12 +12,14 @@ mod limits;
 mod lock;
 mod look;
 mod row;
+mod sender;
 mod server;
 mod servers;
 mod stored;
 mod stream;
 mod token;
 mod viewer;
+mod writer;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,14 +28,17 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use self::api::Api;
+use self::changes::Allowed;
 use self::guard::Guard;
 use self::hub::Hub;
 use self::look::Looker;
+use self::sender::Sender;
 use self::servers::Servers;
 use self::stored::Store;
 use self::token::Token;
 use crate::app::App;
 use crate::args::Console;
+use crate::confirm;
 use crate::connect::{builder, connect};
 use crate::exit::{Exit, Problem};
 use crate::interrupt::interrupted;
@@ -43,6 +49,13 @@ use crate::time::milliseconds_of;
 pub(crate) async fn console(app: &App, args: &Console) -> anyhow::Result<Exit> {
     check_address(args.listen)?;
     let settings = app.settings()?;
+    let allowed = Allowed {
+        send: args.allow_send,
+        write: args.allow_write,
+    };
+    if allowed.send || allowed.write {
+        confirm::write(app, &settings)?;
+    }
     let interrupted = interrupted();
     let bus = connect(app, &settings).await?;
     let admin = builder(app, &settings).admin()?;
@@ -50,8 +63,10 @@ pub(crate) async fn console(app: &App, args: &Console) -> anyhow::Result<Exit> {
     let (address, token) = (listener.local_addr()?, Token::random()?);
     print(app, address, &token)?;
     app.remark(escape(format_args!(
-        "showing {} at {}, read-only, until Ctrl-C",
-        settings.namespace.value, settings.url.value
+        "showing {} at {}, {}, until Ctrl-C",
+        settings.namespace.value,
+        settings.url.value,
+        allowed.words()
     )));
 
     let api = Arc::new(Api {
@@ -59,17 +74,24 @@ pub(crate) async fn console(app: &App, args: &Console) -> anyhow::Result<Exit> {
             "version": env!("CARGO_PKG_VERSION"),
             "namespace": settings.namespace.value,
             "address": settings.url.value.to_string(),
-            "is_read_only": true,
+            "is_read_only": !allowed.send && !allowed.write,
+            "allows_send": allowed.send,
+            "allows_write": allowed.write,
             "hides_payloads": args.hide_payloads,
             "started": milliseconds_of(std::time::SystemTime::now()),
         }),
         store: Store::new(bus.clone(), admin.clone(), args.hide_payloads),
         servers: Servers::new(admin),
+        sender: Sender {
+            app: app.clone(),
+            settings: settings.clone(),
+            bus: bus.clone(),
+        },
         looker: Looker::new(bus.clone(), app.global.patience()),
         hub: Hub::new(args.hide_payloads),
         hides_payloads: args.hide_payloads,
     });
-    let guard = Guard::new(address, &args.host, token);
+    let guard = Guard::new(address, &args.host, token, allowed);
     let router = guard::protect(api::router(Arc::clone(&api)), guard);
     tokio::select! {
         () = interrupted => {}

@@ -21,12 +21,19 @@ use crate::recipient::Recipients;
 use crate::terminal::{Style, escape, escape_lines, print_labeled};
 
 /// The event that is sent.
-struct Event<'a> {
-    bus: &'a Bus,
-    name: &'a str,
-    data: Value,
-    headers: &'a [(String, String)],
-    namespace: String,
+pub(crate) struct Event<'a> {
+    pub(crate) bus: &'a Bus,
+    pub(crate) name: &'a str,
+    pub(crate) data: Value,
+    pub(crate) headers: &'a [(String, String)],
+}
+
+/// The outcome of a send that was waited for.
+pub(crate) struct Acknowledged {
+    pub(crate) summary: Summary,
+    pub(crate) exit: Exit,
+    /// The names of the members that it was sent to one by one.
+    names: String,
 }
 
 pub(crate) async fn send(app: &App, args: &Send) -> anyhow::Result<Exit> {
@@ -50,48 +57,61 @@ pub(crate) async fn send(app: &App, args: &Send) -> anyhow::Result<Exit> {
         name: &args.event,
         data,
         headers: &args.header,
-        namespace: settings.namespace.value,
     };
     if !args.force {
         declared::check(app, &bus, &args.event).await?;
     }
-    match &to {
-        Recipients::All | Recipients::Others => event.to_many(app, &to, args.ack).await,
-        Recipients::Members(members) if args.ack => event.acknowledged_by(app, members).await,
-        Recipients::Members(members) => event.to_each(app, members).await,
+    let namespace = escape(&settings.namespace.value);
+    if args.ack {
+        let sent = event.acknowledged(&to, app.global.timeout).await?;
+        let whom = many(&to, &namespace).unwrap_or(sent.names);
+        print_acknowledged(app, &event, &whom, &sent.summary)?;
+        return Ok(sent.exit);
+    }
+    let receipt = match &to {
+        Recipients::Members(members) => return event.to_each(app, members).await,
+        Recipients::All => event.sent(bus.send_to_all(event.name, &event.data)).await?,
+        Recipients::Others => {
+            let sending = bus.send_to_others(event.name, &event.data);
+            event.sent(sending).await?
+        }
+    };
+    let whom = many(&to, &namespace).unwrap_or_default();
+    print_sent(app, &event, &whom, receipt, None)?;
+    Ok(Exit::Done)
+}
+
+/// Names the receivers, unless they are single members.
+fn many(to: &Recipients, namespace: &str) -> Option<String> {
+    match to {
+        Recipients::All => Some(format!("all of {namespace}")),
+        Recipients::Others => Some(format!("all others of {namespace}")),
+        Recipients::Members(_) => None,
     }
 }
 
 impl Event<'_> {
-    /// Sends the event to all, or to all others.
-    async fn to_many(&self, app: &App, to: &Recipients, ack: bool) -> anyhow::Result<Exit> {
+    /// Sends the event, and waits until the receivers have handled it.
+    pub(crate) async fn acknowledged(
+        &self,
+        to: &Recipients,
+        timeout: Duration,
+    ) -> anyhow::Result<Acknowledged> {
         let (bus, name, data) = (self.bus, self.name, &self.data);
-        let is_to_all = matches!(to, Recipients::All);
-        let namespace = escape(&self.namespace);
-        let whom = if is_to_all {
-            format!("all of {namespace}")
-        } else {
-            format!("all others of {namespace}")
-        };
-        if !ack {
-            let receipt = if is_to_all {
-                self.sent(bus.send_to_all(name, data)).await?
-            } else {
-                self.sent(bus.send_to_others(name, data)).await?
-            };
-            print_sent(app, self, &whom, receipt, None)?;
-            return Ok(Exit::Done);
-        }
-        let timeout = app.global.timeout;
-        let mut summary = if is_to_all {
-            self.handled(bus.send_to_all(name, data), timeout).await?
-        } else {
-            self.handled(bus.send_to_others(name, data), timeout)
-                .await?
+        let mut summary = match to {
+            Recipients::Members(members) => return self.acknowledged_by(members, timeout).await,
+            Recipients::All => self.handled(bus.send_to_all(name, data), timeout).await?,
+            Recipients::Others => {
+                let sending = bus.send_to_others(name, data);
+                self.handled(sending, timeout).await?
+            }
         };
         forget(&mut summary, bus.id());
-        print_acknowledged(app, self, &whom, &summary)?;
-        Ok(exit_of(&summary))
+        Ok(Acknowledged {
+            exit: exit_of(&summary),
+            summary,
+            names: String::new(),
+        })
     }
 
     /// Sends the event to each of these members.
@@ -118,10 +138,14 @@ impl Event<'_> {
     }
 
     /// Sends the event to each of these members, and waits until they have handled it.
-    async fn acknowledged_by(&self, app: &App, members: &[Member]) -> anyhow::Result<Exit> {
+    async fn acknowledged_by(
+        &self,
+        members: &[Member],
+        timeout: Duration,
+    ) -> anyhow::Result<Acknowledged> {
         let sends = members.iter().map(async |member| {
             let sending = self.bus.send_to(member.id, self.name, &self.data);
-            let handled = self.handled(sending, app.global.timeout).await;
+            let handled = self.handled(sending, timeout).await;
             (member, handled.map_err(Into::into))
         });
         let outcome = Outcome::of(join_all(sends).await)?;
@@ -131,9 +155,11 @@ impl Event<'_> {
             summary.failed.push((member, format!("{error:#}")));
         }
         forget(&mut summary, self.bus.id());
-        let whom = names(outcome.done.iter().map(|(member, _)| *member));
-        print_acknowledged(app, self, &whom, &summary)?;
-        Ok(outcome.exit(exit_of(&summary)))
+        Ok(Acknowledged {
+            exit: outcome.exit(exit_of(&summary)),
+            names: names(outcome.done.iter().map(|(member, _)| *member)),
+            summary,
+        })
     }
 
     async fn sent<F>(&self, sending: Sending<'_, &str, Value, F>) -> Result<Receipt, SendError>

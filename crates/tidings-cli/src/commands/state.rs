@@ -73,24 +73,34 @@ async fn set(
     let written = match if_version {
         None => state.set(value).await?,
         Some(version) => {
-            let now = state.refresh().await?;
-            let is_expected = now.version() == version;
-            let written = if is_expected {
-                state.compare_and_set(&now, value).await?
-            } else {
-                Err(now)
-            };
-            written.map_err(|found| overtaken(state, found.version(), version))?
+            let written = set_at(state, version, value).await?;
+            written.map_err(|found| {
+                let name = escape(state.name());
+                let help = format!("look at it with `tidings state get {name}`");
+                Problem::failed(overtaken(state, &found, version)).help(help)
+            })?
         }
     };
     print_written(app, state, &written)?;
     Ok(Exit::Done)
 }
 
-fn overtaken(state: &Shared<Value>, found: u64, expected: u64) -> Problem {
-    let name = escape(state.name());
-    let text = format!("{name} is at version {found}, not {expected}, and was not changed");
-    Problem::failed(text).help(format!("look at it with `tidings state get {name}`"))
+/// Sets the value if it is at this version, and returns the value that is there otherwise.
+pub(crate) async fn set_at(
+    state: &Shared<Value>,
+    version: u64,
+    value: &Value,
+) -> anyhow::Result<Result<Snapshot<Value>, Snapshot<Value>>> {
+    let now = state.refresh().await?;
+    if now.version() != version {
+        return Ok(Err(now));
+    }
+    Ok(state.compare_and_set(&now, value).await?)
+}
+
+pub(crate) fn overtaken(state: &Shared<Value>, found: &Snapshot<Value>, expected: u64) -> String {
+    let (name, found) = (escape(state.name()), found.version());
+    format!("{name} is at version {found}, not {expected}, and was not changed")
 }
 
 pub(crate) fn print_written(

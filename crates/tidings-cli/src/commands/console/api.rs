@@ -1,6 +1,6 @@
 //! The routes of the console.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
@@ -8,18 +8,22 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::assets;
+use super::changes::Change;
 use super::filter::Filter;
 use super::hub::Hub;
 use super::look::Looker;
+use super::sender::{Outgoing, Sender};
 use super::servers::Servers;
 use super::stored::{MapQuery, Store};
 use super::stream;
+use super::writer::{CounterChange, MapChange, SharedChange};
+use crate::exit::{Exit, exit_of};
 
 /// The state that the routes answer from.
 pub(super) struct Api {
@@ -30,6 +34,7 @@ pub(super) struct Api {
     pub(super) hub: Arc<Hub>,
     pub(super) store: Store,
     pub(super) servers: Servers,
+    pub(super) sender: Sender,
 }
 
 /// A request that is not answered, and why.
@@ -37,6 +42,8 @@ pub(super) struct Api {
 pub(super) struct Failure {
     status: StatusCode,
     error: String,
+    /// The value that is there instead of the one that was to be changed.
+    current: Option<Value>,
 }
 
 /// The query for one stored value.
@@ -46,6 +53,7 @@ struct Named {
 }
 
 type Shared = State<Arc<Api>>;
+type Answer = Result<Json<Value>, Failure>;
 type Checked<T> = Result<Query<T>, QueryRejection>;
 
 pub(super) fn router(api: Arc<Api>) -> Router {
@@ -55,9 +63,10 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route("/api/gaps", get(gaps))
         .route("/api/servers", get(servers))
         .route("/api/state", get(names))
-        .route("/api/state/shared", get(shared))
-        .route("/api/state/map", get(map))
-        .route("/api/state/counter", get(counter))
+        .route("/api/state/shared", get(shared).post(change_shared))
+        .route("/api/state/map", get(map).post(change_map))
+        .route("/api/state/counter", get(counter).post(change_counter))
+        .route("/api/send", post(send))
         .route("/api/stream", get(stream))
         .fallback(nothing)
         .with_state(api);
@@ -80,20 +89,40 @@ async fn servers(State(api): Shared) -> Response {
     written(&api.servers.servers().await)
 }
 
-async fn names(State(api): Shared) -> Result<Json<Value>, Failure> {
+async fn names(State(api): Shared) -> Answer {
     api.store.names().await.map(Json)
 }
 
-async fn shared(State(api): Shared, query: Checked<Named>) -> Result<Json<Value>, Failure> {
+async fn shared(State(api): Shared, query: Checked<Named>) -> Answer {
     api.store.shared(&query?.name).await.map(Json)
 }
 
-async fn map(State(api): Shared, query: Checked<MapQuery>) -> Result<Json<Value>, Failure> {
+async fn map(State(api): Shared, query: Checked<MapQuery>) -> Answer {
     api.store.map(query?.0).await.map(Json)
 }
 
-async fn counter(State(api): Shared, query: Checked<Named>) -> Result<Json<Value>, Failure> {
+async fn counter(State(api): Shared, query: Checked<Named>) -> Answer {
     api.store.counter(&query?.name).await.map(Json)
+}
+
+async fn change_shared(State(api): Shared, change: Change<SharedChange>) -> Answer {
+    let make = async move |change| api.store.change_shared(change).await;
+    change.make(make).await
+}
+
+async fn change_map(State(api): Shared, change: Change<MapChange>) -> Answer {
+    let make = async move |change| api.store.change_map(change).await;
+    change.make(make).await
+}
+
+async fn change_counter(State(api): Shared, change: Change<CounterChange>) -> Answer {
+    let make = async move |change| api.store.change_counter(change).await;
+    change.make(make).await
+}
+
+async fn send(State(api): Shared, change: Change<Outgoing>) -> Answer {
+    let make = async move |event| api.sender.send(&event).await;
+    change.make(make).await
 }
 
 async fn stream(State(api): Shared, query: Checked<Filter>) -> Result<Response, Failure> {
@@ -125,8 +154,40 @@ fn written(json: &str) -> Response {
 
 impl Failure {
     pub(super) fn new(status: StatusCode, error: impl Display) -> Self {
-        let error = error.to_string();
-        Self { status, error }
+        Self {
+            status,
+            error: error.to_string(),
+            current: None,
+        }
+    }
+
+    pub(super) fn with_current(mut self, current: Value) -> Self {
+        self.current = Some(current);
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.error)
+    }
+}
+
+/// The status says what may have happened.
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        let status = match exit_of(&error) {
+            Exit::Usage => StatusCode::BAD_REQUEST,
+            Exit::Nobody => StatusCode::NOT_FOUND,
+            Exit::Unknown => StatusCode::GATEWAY_TIMEOUT,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, format_args!("{error:#}"))
     }
 }
 
@@ -138,6 +199,10 @@ impl From<QueryRejection> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (self.status, Json(json!({ "error": self.error }))).into_response()
+        let mut answer = json!({ "error": self.error });
+        if let Some(current) = self.current {
+            answer["current"] = current;
+        }
+        (self.status, Json(answer)).into_response()
     }
 }

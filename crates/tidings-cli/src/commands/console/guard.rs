@@ -16,6 +16,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 
 use super::api::Failure;
+use super::changes::Allowed;
 use super::limits;
 use super::lock::lock;
 use super::token::Token;
@@ -50,12 +51,18 @@ pub(super) struct Guard {
     /// The values of `Host` that are ours.
     hosts: Vec<String>,
     token: Token,
+    allowed: Allowed,
     /// The times of the last wrong tokens.
     failures: Mutex<VecDeque<Instant>>,
 }
 
 impl Guard {
-    pub(super) fn new(address: SocketAddr, names: &[String], token: Token) -> Self {
+    pub(super) fn new(
+        address: SocketAddr,
+        names: &[String],
+        token: Token,
+        allowed: Allowed,
+    ) -> Self {
         let port = address.port();
         let own = ["127.0.0.1", "[::1]", "localhost"];
         let mut hosts: Vec<_> = own.iter().map(|host| format!("{host}:{port}")).collect();
@@ -68,6 +75,7 @@ impl Guard {
         Self {
             hosts,
             token,
+            allowed,
             failures: Mutex::default(),
         }
     }
@@ -81,22 +89,22 @@ impl Guard {
             )
         })?;
         check_site(headers, &host)?;
-        if ![Method::GET, Method::HEAD].contains(request.method()) {
-            return Err(Failure::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "the console is read-only",
-            ));
-        }
-        if has_body(headers) {
-            return Err(Failure::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "no request has a body",
-            ));
-        }
-        if request.uri().path().starts_with("/api/") {
+        let path = request.uri().path();
+        if path.starts_with("/api/") {
             self.check_token(headers)?;
         }
-        Ok(())
+        match *request.method() {
+            Method::GET | Method::HEAD if has_body(headers) => Err(Failure::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "no request that reads has a body",
+            )),
+            Method::GET | Method::HEAD => Ok(()),
+            Method::POST => self.allowed.check(path, headers),
+            _ => Err(Failure::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "the console takes GET, HEAD and POST",
+            )),
+        }
     }
 
     /// Returns the host of the request if it is one of ours.
@@ -163,7 +171,7 @@ fn check_site(headers: &HeaderMap, host: &str) -> Result<(), Failure> {
 }
 
 /// Returns the value of a header that is there once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)

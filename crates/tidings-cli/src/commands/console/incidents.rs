@@ -21,8 +21,8 @@ const REMEMBERED: usize = 16;
 pub(super) struct Incidents {
     /// In the order of time.
     known: BTreeMap<Key, Incident>,
-    /// The last gap of each member, and the number that it remembered.
-    last_gaps: HashMap<NodeId, (Key, usize)>,
+    /// The gaps that each member remembered when it was asked before, the newest last.
+    last_gaps: HashMap<NodeId, Vec<Key>>,
     /// Incidents up to this time were removed because there were too many.
     floor: u64,
     dropped: u64,
@@ -40,37 +40,50 @@ struct Incident {
 impl Incidents {
     /// Adds what a member tells.
     pub(super) fn add(&mut self, member: &Member, inspection: &Inspection) {
-        self.remove_extended(member.id, &inspection.gaps);
-        for gap in &inspection.gaps {
-            let key = key_of(member.id, gap);
-            self.insert(key, member, Some((gap.sender, gap.missed)));
-        }
+        self.add_gaps(member.id, &member.name, &inspection.gaps);
         for failure in &inspection.failures {
             let key = (milliseconds_of(failure.at), member.id, failure.text.clone());
-            self.insert(key, member, None);
-        }
-        if let Some(gap) = inspection.gaps.last() {
-            let last = (key_of(member.id, gap), inspection.gaps.len());
-            self.last_gaps.insert(member.id, last);
+            self.insert(key, &member.name, None);
         }
     }
 
-    /// Removes the last gap of a member if the member has added further events to it.
+    fn add_gaps(&mut self, member: NodeId, name: &str, gaps: &[GapInspection]) {
+        self.remove_extended(member, gaps);
+        let keys: Vec<_> = gaps.iter().map(|gap| key_of(member, gap)).collect();
+        for (key, gap) in keys.iter().zip(gaps) {
+            self.insert(key.clone(), name, Some((gap.sender, gap.missed)));
+        }
+        self.last_gaps.insert(member, keys);
+    }
+
+    /// Removes the last gap of a member if the member has added further events to it: it comes again,
+    /// with another time and number.
     fn remove_extended(&mut self, member: NodeId, gaps: &[GapInspection]) {
-        let Some((last, count)) = self.last_gaps.get(&member) else {
+        let before = self.last_gaps.get(&member).map(|keys| keys.split_last());
+        let Some((last, older)) = before.flatten() else {
             return;
         };
-        let is_there = gaps.iter().any(|gap| key_of(member, gap) == *last);
-        if !is_there && gaps.len() == *count && *count < REMEMBERED {
+        let is_there = |key: &Key| gaps.iter().any(|gap| key_of(member, gap) == *key);
+        // A member forgets the oldest first.
+        let is_remembered = gaps.len() < REMEMBERED || older.iter().any(is_there);
+        let is_extended = !is_there(last) && (is_remembered || self.may_be(last, gaps.first()));
+        if is_extended {
             self.known.remove(last);
         }
     }
 
-    fn insert(&mut self, key: Key, member: &Member, gap: Option<(Option<NodeId>, Option<u64>)>) {
+    /// Returns whether a gap of the same sender, with more events, may be this one.
+    fn may_be(&self, key: &Key, gap: Option<&GapInspection>) -> bool {
+        let known = self.known.get(key).and_then(|incident| incident.gap);
+        let both = known.zip(gap);
+        both.is_some_and(|((sender, missed), gap)| sender == gap.sender && missed < gap.missed)
+    }
+
+    fn insert(&mut self, key: Key, name: &str, gap: Option<(Option<NodeId>, Option<u64>)>) {
         if key.0 <= self.floor || self.known.contains_key(&key) {
             return;
         }
-        let node_name = member.name.clone();
+        let node_name = name.to_owned();
         self.known.insert(key, Incident { node_name, gap });
         if self.known.len() > MAX
             && let Some(((at, ..), _)) = self.known.pop_first()
@@ -145,4 +158,56 @@ fn described(key: &Key, incident: &Incident, names: &HashMap<NodeId, String>) ->
         value["missed"] = json!(missed);
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SENDER: &str = "be51bc88be51bc88be51bc88be51bc88";
+
+    /// A gap at this time.
+    fn gap(number: u64, missed: u64) -> GapInspection {
+        let at = 1_000 + number;
+        let gap = json!({ "at": at, "sender": SENDER, "missed": missed, "text": format!("{missed} missed") });
+        serde_json::from_value(gap).unwrap()
+    }
+
+    /// Returns the missed events of the hour after a member told these gaps, one list after the other.
+    fn missed(told: &[&[GapInspection]]) -> u64 {
+        let mut incidents = Incidents::default();
+        for gaps in told {
+            incidents.add_gaps(NodeId::new(1), "api-1", gaps);
+        }
+        incidents.totals().0
+    }
+
+    #[test]
+    fn a_gap_that_grows_is_counted_once() {
+        for older in [0, 1, REMEMBERED - 2, REMEMBERED - 1] {
+            let older: Vec<_> = (0..older).map(|number| gap(number as u64, 1)).collect();
+            let with = |more: &[GapInspection]| [&older[..], more].concat();
+            let count = older.len() as u64;
+            let first = with(&[gap(100, 3)]);
+            let grown = with(&[gap(200, 5)]);
+            assert_eq!(missed(&[&first, &first]), count + 3);
+            assert_eq!(missed(&[&first, &grown]), count + 5);
+            assert_eq!(missed(&[&first, &grown, &with(&[gap(300, 9)])]), count + 9);
+            // The member has forgotten the oldest one for the newest.
+            let mut and_another = with(&[gap(200, 5), gap(300, 7)]);
+            let kept = and_another.len().saturating_sub(REMEMBERED);
+            assert_eq!(missed(&[&first, &and_another.split_off(kept)]), count + 12);
+        }
+    }
+
+    #[test]
+    fn gaps_that_a_member_has_forgotten_are_still_counted() {
+        let of = |from: u64| -> Vec<_> { (from..from + 16).map(|it| gap(it, 1)).collect() };
+        assert_eq!(missed(&[&of(0), &of(4)]), 20);
+        assert_eq!(missed(&[&of(0), &of(16)]), 32);
+        // The one before was all that the member remembered besides fifteen new ones.
+        let mut grown = of(100);
+        grown[0] = gap(50, 4);
+        assert_eq!(missed(&[&of(0), &grown]), 34);
+    }
 }

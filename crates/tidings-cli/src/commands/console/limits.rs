@@ -11,7 +11,10 @@ pub(super) const STREAMS: usize = 16;
 /// The maximum length of the head of a request, in bytes.
 pub(super) const HEAD: usize = 16 * 1024;
 
-/// The time in which the head of a request must arrive.
+/// The maximum length of the body of a request that changes something, in bytes.
+pub(super) const BODY: usize = 1 << 20;
+
+/// The time in which the head of a request must arrive, and after it the body.
 pub(super) const HEAD_TIME: Duration = Duration::from_secs(10);
 
 /// The number of wrong tokens in a minute after which further ones are not looked at.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
+use super::changes::Peer;
 use super::limits;
 
 /// The time to the next attempt when no connection can be accepted, as without free descriptors.
@@ -20,7 +21,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub(super) async fn serve(listener: TcpListener, router: Router) {
     let free = Arc::new(Semaphore::new(limits::CONNECTIONS));
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             sleep(AGAIN).await;
             continue;
         };
@@ -28,7 +29,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
         let Ok(permit) = Arc::clone(&free).try_acquire_owned() else {
             continue;
         };
-        let router = router.clone();
+        let router = router.clone().layer(Extension(Peer(peer)));
         tokio::spawn(async move {
             connection(stream, router).await;
             drop(permit);

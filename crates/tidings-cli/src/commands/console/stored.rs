@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidings::admin::{Admin, StoredKind};
-use tidings::{Bus, SharedMap, report};
+use tidings::{Bus, SharedMap, Snapshot, report};
 
 use super::api::Failure;
 use super::limits::PREVIEW;
@@ -22,7 +22,7 @@ const PAGE: usize = 500;
 const MAX_ENTRIES: u64 = 20_000;
 
 pub(super) struct Store {
-    bus: Bus,
+    pub(super) bus: Bus,
     admin: Admin,
     hides_payloads: bool,
 }
@@ -36,7 +36,7 @@ pub(super) struct MapQuery {
     key: Option<String>,
 }
 
-type Entries = SharedMap<String, Value>;
+pub(super) type Entries = SharedMap<String, Value>;
 
 impl Store {
     pub(super) fn new(bus: Bus, admin: Admin, hides_payloads: bool) -> Self {
@@ -70,6 +70,10 @@ impl Store {
     pub(super) async fn shared(&self, name: &str) -> Result<Value, Failure> {
         let shared = self.bus.shared::<Value>(name).map_err(invalid)?;
         let snapshot = shared.refresh().await.map_err(unavailable)?;
+        Ok(self.describe(name, &snapshot))
+    }
+
+    pub(super) fn describe(&self, name: &str, snapshot: &Snapshot<Value>) -> Value {
         let mut described = self.value(snapshot.value().map(|value| &**value));
         described["name"] = name.into();
         described["is_set"] = snapshot.value().is_some().into();
@@ -78,7 +82,7 @@ impl Store {
         if let Some(problem) = snapshot.problem() {
             described["error"] = report(problem).to_string().into();
         }
-        Ok(described)
+        described
     }
 
     pub(super) async fn counter(&self, name: &str) -> Result<Value, Failure> {
@@ -115,7 +119,7 @@ impl Store {
         Ok(described)
     }
 
-    fn entry(&self, key: &str, value: &Value) -> Value {
+    pub(super) fn entry(&self, key: &str, value: &Value) -> Value {
         let mut entry = self.value(Some(value));
         entry["key"] = key.into();
         entry
@@ -141,7 +145,7 @@ impl Store {
     }
 }
 
-fn invalid(error: impl Display) -> Failure {
+pub(super) fn invalid(error: impl Display) -> Failure {
     Failure::new(StatusCode::BAD_REQUEST, error)
 }
 

@@ -86,6 +86,34 @@ impl Console {
         self.get(path, &[("Authorization", &self.bearer())])
     }
 
+    /// Asks for a change.
+    pub(super) fn post(&self, path: &str, body: &str) -> Answer {
+        let bearer = self.bearer();
+        let headers = [
+            ("Authorization", &*bearer),
+            ("Content-Type", "application/json"),
+        ];
+        let answer = self.request("POST", path, &headers, body.as_bytes());
+        answer.unwrap()
+    }
+
+    /// Sends a request with a body, and with its length unless the headers have one.
+    pub(super) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Option<Answer> {
+        let length = body.len().to_string();
+        let mut headers = headers.to_vec();
+        if !headers.iter().any(|(name, _)| *name == "Content-Length") {
+            headers.push(("Content-Length", &length));
+        }
+        let head = self.head(method, path, &headers);
+        self.raw(&[head.as_bytes(), body].concat())
+    }
+
     pub(super) fn api(&self, path: &str) -> Value {
         let answer = self.with_token(path);
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);

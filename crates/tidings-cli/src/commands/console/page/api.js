@@ -15,17 +15,27 @@ export const token = () => sessionStorage.getItem(KEY);
 
 /** An answer that is no success. */
 export class Refused extends Error {
-  constructor(status, message) {
-    super(message);
+  constructor(status, answer) {
+    super(answer.error ?? `status ${status}`);
     this.status = status;
+    this.answer = answer;
   }
 }
 
 /** Sends a GET with the token; undefined parameters are left out. */
-export async function request(path, parameters = {}, signal = undefined) {
+export function request(path, parameters = {}, signal = undefined) {
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value != null && value !== ""));
-  const url = query.size > 0 ? `${path}?${query}` : path;
-  const response = await fetch(url, { headers: { Authorization: `Bearer ${encodeURIComponent(token() ?? "")}` }, cache: "no-store", signal });
+  return send(query.size > 0 ? `${path}?${query}` : path, { signal });
+}
+
+/** Asks for a change; returns the JSON of the answer. */
+export async function post(path, change) {
+  const response = await send(path, { method: "POST", body: JSON.stringify(change) }, { "Content-Type": "application/json" });
+  return parse(await response.text());
+}
+
+async function send(url, options, headers = {}) {
+  const response = await fetch(url, { ...options, headers: { ...headers, Authorization: `Bearer ${encodeURIComponent(token() ?? "")}` }, cache: "no-store" });
   if (!response.ok) throw new Refused(response.status, await reason(response));
   return response;
 }
@@ -46,11 +56,12 @@ export function stringify(value, indent = undefined) {
   return JSON.stringify(value, (key, item) => (typeof item === "bigint" ? JSON.rawJSON(String(item)) : item), indent);
 }
 
+/** Returns an answer that is no success as an object with its `error`. */
 async function reason(response) {
   const text = await response.text().catch(() => "");
   try {
-    return JSON.parse(text).error ?? text;
+    return Object(parse(text));
   } catch {
-    return text || `status ${response.status}`;
+    return text ? { error: text } : {};
   }
 }

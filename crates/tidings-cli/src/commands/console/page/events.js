@@ -6,6 +6,7 @@ import { number, rate } from "./format.js";
 import { parse } from "./filter.js";
 import { parameter, remember } from "./route.js";
 import { note, render } from "./row.js";
+import { sendPanel } from "./send.js";
 import { Tally } from "./tally.js";
 import { button, filterField } from "./widgets.js";
 
@@ -148,10 +149,13 @@ export const events = {
     page.pause = button(log.isPaused ? "Go on" : "Pause", pause, { class: "primary", "aria-pressed": String(log.isPaused), "aria-keyshortcuts": "Space" });
     const changed = () => { list.prepend(note(`filter: ${parameter("filter") || "none"}`)); stream(rows); };
     const tools = h("div", { class: "tools", role: "group", "aria-label": "List of events" }, page.pause, button("Clear", clear), toggle("Wrap", "wrap"), toggle("Raw", "raw"));
-    const element = h("div", { class: "page events-page" }, head("Events", filterField("Filter events", "user.*  from:api-1  text:\"Ada\"", changed), tools),
+    const sending = sendPanel();
+    sending.update();
+    const update = () => { line(); sending.update(); };
+    const element = h("div", { class: "page events-page" }, head("Events", filterField("Filter events", "user.*  from:api-1  text:\"Ada\"", changed), tools), sending.element,
       h("div", { class: "tallyline" }, page.rates, page.sums, page.paused), h("section", { class: "panel flush" }, page.hint, list));
     if (list.childElementCount > 0) list.prepend(note("opened again"));
-    return { element, rows, pause, update: line, close };
+    return { element, rows, pause, update, close };
   },
 };
 

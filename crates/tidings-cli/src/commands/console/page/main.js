@@ -1,6 +1,7 @@
 // The frame of the console: navigation, the state of the stream, the token, and the keyboard.
 
 import { takeToken, token } from "./api.js";
+import { closeChange } from "./change.js";
 import { attribute, h, text } from "./dom.js";
 import { events } from "./events.js";
 import { fleet, forget, stream, watch } from "./fleet.js";
@@ -35,6 +36,7 @@ function navigation() {
 function show() {
   const name = Object.hasOwn(PAGES, current().page) ? current().page : "overview";
   page?.close?.();
+  closeChange();
   shown = name;
   page = PAGES[name].open();
   document.title = `${PAGES[name].title} · tidings`;
@@ -49,6 +51,7 @@ function show() {
 function askForToken() {
   if (shown === "token") return;
   page?.close?.();
+  closeChange();
   page = null;
   shown = "token";
   forget();
@@ -74,7 +77,7 @@ function update() {
   const about = fleet.about;
   text(place, about ? `${visible(about.namespace)} · ${visible(about.address)}` : "");
   mode.hidden = !about;
-  text(mode, about?.is_read_only === false ? "may change" : "read-only");
+  text(mode, [about?.allows_send ? "may send" : "", about?.allows_write ? "may change" : ""].filter(Boolean).join(" · ") || "read-only");
   if (isRefused) { askForToken(); return; }
   const problem = fleet.status === "reconnecting" ? `Reconnecting: ${fleet.why}.` : fleet.look?.problem ? `The console does not receive events: ${fleet.look.problem}` : fleet.look?.members_error ? `The member list is old: ${fleet.look.members_error}` : "";
   text(banner, visible(problem));
@@ -92,6 +95,7 @@ function address() {
 function key(event) {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
   const isTyping = event.target.closest("input, textarea, select") !== null;
+  if (document.querySelector("dialog[open]")) return;
   if (event.key === "Escape" && isTyping) { event.target.blur(); return; }
   if (isTyping || shown === "token") return;
   const names = Object.keys(PAGES);

@@ -2,6 +2,8 @@
 
 import { json, stringify } from "./api.js";
 import { attribute, h, head, keyed, table, text } from "./dom.js";
+import { counterTools, entryTools, newEntry, newValue, sharedTools } from "./edit.js";
+import { fleet } from "./fleet.js";
 import { bytes, count, cut, number, visible } from "./format.js";
 import { line, pretty } from "./json.js";
 import { parameter, remember } from "./route.js";
@@ -10,33 +12,40 @@ import { button, fact, filterField, matches, name, poll } from "./widgets.js";
 const GROUPS = [["shared", "Values"], ["map", "Maps"], ["counter", "Counters"], ["other", "Other keys"]];
 const PAGE = 500;
 
+/** Whether the console may change values. */
+const mayChange = () => fleet.about?.allows_write === true;
+
 /** Shows a value with its version. */
-function shared(value) {
+function shared(value, { again }) {
   const facts = h("dl", { class: "facts" }, fact("Version", number(value.version)), fact("Size", bytes(value.bytes)), fact("State", value.is_set ? "set" : "not set"));
-  return [facts, value.error ? h("p", { class: "remark" }, visible(cut(value.error, 500))) : value.is_set ? pretty(value.value) : null];
+  return [facts, value.error ? h("p", { class: "remark" }, visible(cut(value.error, 500))) : value.is_set ? pretty(value.value) : null,
+    mayChange() ? sharedTools(value.name, again) : null];
 }
 
-function map(value, turn, find) {
+function map(value, { turn, find, again }) {
   const facts = h("dl", { class: "facts" }, fact("Entries", number(value.count)));
   const rows = value.entries.map((entry) => {
     const summary = h("summary", {}, h("bdi", {}, line(entry.value, 200)));
     const details = h("details", {}, summary);
     details.addEventListener("toggle", () => { if (details.open && details.childElementCount === 1) details.append(pretty(entry.value)); });
-    return h("tr", {}, h("th", { scope: "row" }, name(cut(entry.key, 200), "code")), h("td", {}, entry.error ? visible(entry.error) : details));
+    return h("tr", {}, h("th", { scope: "row" }, name(cut(entry.key, 200), "code")), h("td", {}, entry.error ? visible(entry.error) : details),
+      mayChange() ? h("td", { class: "right" }, entryTools(value.name, entry.key, again)) : null);
   });
   const input = h("input", { type: "search", id: "entry", placeholder: "key", autocomplete: "off", spellcheck: "false" });
   input.value = parameter("entry");
   const form = h("form", { class: "pair", onsubmit: (event) => { event.preventDefault(); find(input.value); } }, h("label", { for: "entry", class: "hidden" }, "Key of an entry"), input, h("button", {}, "Find"));
+  const columns = ["Key", "Value", ...(mayChange() ? [["Change", "right"]] : [])];
   const end = value.offset + value.entries.length;
   const pager = value.count > PAGE && value.entries.length > 0 ? h("div", { class: "tools" },
     button("Earlier", () => turn(Math.max(0, value.offset - PAGE)), { disabled: value.offset === 0 }),
     h("span", {}, `${number(value.offset + 1)}–${number(end)} of ${number(value.count)}`),
     button("Later", () => turn(value.offset + PAGE), { disabled: end >= value.count })) : null;
-  return [facts, value.error ? h("p", { class: "remark" }, visible(cut(value.error, 500))) : null, form,
-    rows.length > 0 ? table("Entries", ["Key", "Value"], h("tbody", {}, rows)) : null, pager];
+  return [facts, value.error ? h("p", { class: "remark" }, visible(cut(value.error, 500))) : null,
+    h("div", { class: "tools" }, form, mayChange() ? newEntry(value.name, again) : null), rows.length > 0 ? table("Entries", columns, h("tbody", {}, rows)) : null, pager];
 }
 
-const counter = (value) => [h("p", { class: "big" }, number(value.value)), value.error ? h("p", { class: "remark" }, visible(value.error)) : null];
+const counter = (value, { again }) => [h("p", { class: "big" }, number(value.value)), value.error ? h("p", { class: "remark" }, visible(value.error)) : null,
+  mayChange() ? counterTools(value.name, again) : null];
 
 /** Whether somebody types in the details or reads an entry: then they are not drawn again. */
 const isInUse = (detail) => detail.querySelector("details[open], input:focus") !== null;
@@ -75,9 +84,10 @@ export const state = {
       let parts, source;
       try {
         const value = await json(`/api/state/${kind}`, { name: key, offset: parameter("offset"), key: parameter("entry") }, signal);
-        source = stringify([kind, key, value]);
+        source = stringify([kind, key, value, mayChange()]);
         if (source === last) return;
-        parts = { shared, map: (it) => map({ ...it, entries: it.entries ?? [], offset: it.offset ?? 0 }, turn, find), counter }[kind](value);
+        const redo = () => { last = ""; again(); };
+        parts = { shared, map, counter }[kind](kind === "map" ? { ...value, entries: value.entries ?? [], offset: value.offset ?? 0 } : value, { turn, find, again: redo });
       } catch (error) {
         if (!error.status) throw error;
         source = "";
@@ -104,8 +114,10 @@ export const state = {
       await one(signal);
     });
     let stop = start();
-    again = () => { stop(); round = 1; stop = start(); };
-    const element = h("div", { class: "page" }, head("State", sentence, filterField("Filter keys", "name …", draw)), h("div", { class: "split" }, h("div", { class: "panel side" }, tree), detail));
-    return { element, close: () => stop(), readdress: () => { last = ""; draw(); again(); } };
+    again = () => { stop(); round = Math.min(round, 1); stop = start(); };
+    const creation = h("div", { class: "tools", hidden: !mayChange() }, newValue((key) => { round = 0; pick("shared", key); }));
+    const update = () => { creation.hidden = !mayChange(); };
+    const element = h("div", { class: "page" }, head("State", sentence, filterField("Filter keys", "name …", draw), creation), h("div", { class: "split" }, h("div", { class: "panel side" }, tree), detail));
+    return { element, update, close: () => stop(), readdress: () => { last = ""; draw(); again(); } };
   },
 };

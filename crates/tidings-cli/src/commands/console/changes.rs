@@ -1,0 +1,209 @@
+//! Requests that change something: which are allowed, and the line on standard error that each leaves.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use axum::Json;
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::api::Failure;
+use super::guard::only;
+use super::limits;
+use crate::output;
+use crate::terminal::escape;
+
+/// The maximum number of characters of a line that come from a request or a member.
+const LINE: usize = 2_000;
+
+/// What the page may change.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowed {
+    pub(super) send: bool,
+    pub(super) write: bool,
+}
+
+/// The address of the browser, or of a proxy before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+/// A change that a page asks for.
+pub(super) struct Change<T> {
+    wanted: T,
+    by: Peer,
+}
+
+/// A change that was made.
+pub(super) struct Made {
+    /// The result, for the line on standard error.
+    pub(super) text: String,
+    pub(super) answer: Value,
+}
+
+impl Allowed {
+    /// Checks the head of a request that changes something.
+    pub(super) fn check(self, path: &str, headers: &HeaderMap) -> Result<(), Failure> {
+        let (is_allowed, switch) = match path {
+            "/api/send" => (self.send, "--allow-send"),
+            "/api/state/shared" | "/api/state/map" | "/api/state/counter" => {
+                (self.write, "--allow-write")
+            }
+            _ => {
+                let error = "there is nothing to change at this path";
+                return Err(Failure::new(StatusCode::METHOD_NOT_ALLOWED, error));
+            }
+        };
+        if !is_allowed {
+            let error = format!("the console was started without {switch}");
+            return Err(Failure::new(StatusCode::FORBIDDEN, error));
+        }
+        let of_body = only(headers, &CONTENT_TYPE).unwrap_or_default();
+        let (kind, _) = of_body.split_once(';').unwrap_or((of_body, ""));
+        if !kind.trim().eq_ignore_ascii_case("application/json") {
+            let error = "the content type must be application/json";
+            return Err(Failure::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error));
+        }
+        let length = only(headers, &CONTENT_LENGTH).map(str::parse::<usize>);
+        match length {
+            Some(Ok(length)) if length > limits::BODY => Err(too_long()),
+            Some(Err(_)) => Err(too_long()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns what the page may do, in words.
+    pub(super) fn words(self) -> &'static str {
+        match (self.send, self.write) {
+            (false, false) => "read-only",
+            (true, false) => "which may send events",
+            (false, true) => "which may change values",
+            (true, true) => "which may send events and change values",
+        }
+    }
+}
+
+fn too_long() -> Failure {
+    let error = format!("the body has more than {} bytes", limits::BODY);
+    Failure::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+}
+
+impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Change<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
+        let by = request.extensions().get::<Peer>().copied();
+        let by = by.expect("the server names the peer of each connection");
+        let body = to_bytes(request.into_body(), limits::BODY);
+        let Ok(body) = timeout(limits::HEAD_TIME, body).await else {
+            let error = "the body did not arrive in time";
+            return Err(Failure::new(StatusCode::REQUEST_TIMEOUT, error));
+        };
+        // A body that ends early has no reader for the answer.
+        let body = body.map_err(|_| too_long())?;
+        let wanted = serde_json::from_slice(&body).map_err(|error| {
+            let error = format!("the body is not what this path takes: {error}");
+            Failure::new(StatusCode::BAD_REQUEST, error)
+        })?;
+        Ok(Self { wanted, by })
+    }
+}
+
+impl<T: Display + Send + 'static> Change<T> {
+    /// Makes the change, also if the page goes away, and prints who wanted what, and the result.
+    pub(super) async fn make<F>(
+        self,
+        make: impl FnOnce(T) -> F + Send + 'static,
+    ) -> Result<Json<Value>, Failure>
+    where
+        F: Future<Output = Result<Made, Failure>> + Send,
+    {
+        let task = tokio::spawn(async move {
+            let what = self.wanted.to_string();
+            let made = make(self.wanted).await;
+            let result = match &made {
+                Ok(made) => made.text.clone(),
+                Err(failure) => format!("not done: {failure}"),
+            };
+            output::remark(line(self.by, &what, &result));
+            made
+        });
+        let made = task.await.map_err(|_| {
+            let error = "the change ended with a panic: look whether it was made";
+            Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error)
+        })?;
+        made.map(|made| Json(made.answer))
+    }
+}
+
+fn line(by: Peer, what: &str, result: &str) -> String {
+    let time = humantime::format_rfc3339_millis(SystemTime::now());
+    let (what, result) = (cut(what), cut(result));
+    format!("{time} {} {}: {}", by.0, escape(what), escape(result))
+}
+
+fn cut(text: &str) -> String {
+    let mut cut: String = text.chars().take(LINE).collect();
+    if cut.len() < text.len() {
+        cut.push('…');
+    }
+    cut
+}
+
+/// Parses JSON that a person has typed.
+pub(super) fn json(text: &str) -> Result<Value, Failure> {
+    serde_json::from_str(text).map_err(|error| {
+        let error = format!("the text is not JSON: {error}");
+        Failure::new(StatusCode::BAD_REQUEST, error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_who_wanted_what_without_control_characters() {
+        let by = Peer("127.0.0.1:4711".parse().unwrap());
+        let long = "x".repeat(2 * LINE);
+        let line = line(by, "send \u{1b}[2J\nfake to all", &long);
+        assert!(line.contains(" 127.0.0.1:4711 send "), "{line}");
+        assert!(!line.contains(['\u{1b}', '\n']), "{line}");
+        assert!(line.ends_with('…') && line.len() < 2 * LINE, "{line}");
+    }
+
+    #[test]
+    fn a_change_needs_its_switch_and_json_of_at_most_a_mebibyte() {
+        let status = |path: &str, headers: &[(&str, &str)]| {
+            let headers = headers.iter().map(|(name, value)| {
+                let name: axum::http::HeaderName = name.parse().unwrap();
+                (name, value.parse().unwrap())
+            });
+            let allowed = Allowed {
+                send: true,
+                write: false,
+            };
+            let checked = allowed.check(path, &headers.collect());
+            checked.err().map(|failure| failure.status().as_u16())
+        };
+        let json = ("content-type", "application/json");
+        assert_eq!(status("/api/send", &[json]), None);
+        let with_charset = ("content-type", "Application/JSON; charset=utf-8");
+        assert_eq!(status("/api/send", &[with_charset]), None);
+        assert_eq!(status("/api/send", &[]), Some(415));
+        assert_eq!(status("/api/send", &[json, json]), Some(415));
+        let text = ("content-type", "text/plain");
+        assert_eq!(status("/api/send", &[text]), Some(415));
+        for (length, expected) in [("1048576", None), ("1048577", Some(413)), ("x", Some(413))] {
+            let headers = [json, ("content-length", length)];
+            assert_eq!(status("/api/send", &headers), expected, "{length}");
+        }
+        assert_eq!(status("/api/state/shared", &[json]), Some(403));
+        assert_eq!(status("/api/look", &[json]), Some(405));
+    }
+}

@@ -1,0 +1,84 @@
+//! Sends events for a page, and tells which members handled them.
+
+use std::fmt;
+
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+use tidings::Bus;
+use tidings_codec::check_name;
+
+use super::api::Failure;
+use super::changes::{self, Made};
+use crate::app::App;
+use crate::args::To;
+use crate::commands::send::Event;
+use crate::connect::to_send;
+use crate::recipient::Recipients;
+use crate::settings::Settings;
+
+/// An event that a page wants to send.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Outgoing {
+    event: String,
+    /// `all`, `others`, `role:NAME`, or a name or an id, as `tidings send --to` takes it.
+    to: String,
+    /// JSON as a text, so that no browser rounds its numbers.
+    payload: String,
+}
+
+impl fmt::Display for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.payload.len();
+        write!(f, "send {} to {}, {bytes} bytes", self.event, self.to)
+    }
+}
+
+pub(super) struct Sender {
+    pub(super) app: App,
+    pub(super) settings: Settings,
+    pub(super) bus: Bus,
+}
+
+impl Sender {
+    /// Sends an event, and waits for its receivers.
+    pub(super) async fn send(&self, wanted: &Outgoing) -> Result<Made, Failure> {
+        check_name(&wanted.event).map_err(|error| {
+            let error = format!("this cannot be the name of an event: {error}");
+            Failure::new(StatusCode::BAD_REQUEST, error)
+        })?;
+        let data = changes::json(&wanted.payload)?;
+        let to = match wanted.to.parse() {
+            Ok(to) => to,
+            Err(never) => match never {},
+        };
+        Ok(self.acknowledged(wanted, data, &to).await?)
+    }
+
+    async fn acknowledged(
+        &self,
+        wanted: &Outgoing,
+        data: serde_json::Value,
+        to: &To,
+    ) -> anyhow::Result<Made> {
+        let bus = to_send(&self.app, &self.settings, self.bus.clone(), false).await?;
+        let to = Recipients::find(&bus, to).await?;
+        let event = Event {
+            bus: &bus,
+            name: &wanted.event,
+            data,
+            headers: &[],
+        };
+        let sent = event.acknowledged(&to, self.app.global.timeout).await?;
+        Ok(Made {
+            text: sent.summary.to_string(),
+            answer: json!({
+                "event": wanted.event,
+                "to": wanted.to,
+                "node": bus.id(),
+                "summary": sent.summary,
+            }),
+        })
+    }
+}
