@@ -9,8 +9,8 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../crates/tidings/README.md")]
     struct Crate;
-    #[doc = include_str!("../docs/src/start.md")]
-    struct Start;
+    #[doc = include_str!("../docs/src/bus.md")]
+    struct TheBus;
     #[doc = include_str!("../docs/src/events.md")]
     struct Events;
     #[doc = include_str!("../docs/src/handlers.md")]

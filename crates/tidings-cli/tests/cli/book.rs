@@ -12,10 +12,14 @@
 //! its own; `blot` has the list. A line that ends with ` …` stands for one that begins so. `^C` at the
 //! beginning of a line interrupts the command there.
 
+mod blocks;
 mod blot;
+mod editor;
 mod fleets;
 mod page;
 mod session;
+mod terminal;
+mod tutorial;
 
 use futures_util::future::join_all;
 

@@ -189,6 +189,10 @@ impl Running {
         self.status().code().unwrap()
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     pub(crate) fn status(&mut self) -> ExitStatus {
         let mut status = None;
         eventually("tidings ends", || {
