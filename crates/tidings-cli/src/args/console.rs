@@ -1,8 +1,11 @@
 //! The arguments of `tidings console`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Parser;
+
+use crate::commands::console::Mask;
 
 const CONSOLE: &str = "\
 Prints an address with a token, which is new at each start. Who has it can see all events and values,
@@ -12,13 +15,15 @@ Redis is only asked while a page is open.
 Examples:
   tidings console
   tidings console --listen 127.0.0.1:0 -c production
-  tidings console --allow-send -c production --yes=production";
+  tidings console --allow-send -c production --yes=production
+  tidings console --mask 'user.*:email' --token-file /run/secrets/console";
 
 /// Show the fleet in a browser: members, events, gaps, state and servers.
 #[derive(Debug, Parser)]
 #[command(after_help = CONSOLE)]
 pub(crate) struct Console {
-    /// Address of this machine to listen at; port 0 takes a free one.
+    /// Address of this machine to listen at; port 0 takes a free one. One that other machines reach needs
+    /// --tls-cert and --tls-key.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8425")]
     pub(crate) listen: SocketAddr,
     /// Another name under which browsers reach it, as through a proxy: `HOST` or `HOST:PORT`.
@@ -27,6 +32,18 @@ pub(crate) struct Console {
     /// Show the names and sizes of events and values, and not what they contain.
     #[arg(long)]
     pub(crate) hide_payloads: bool,
+    /// Mask a field, at any depth, of events and values whose name matches; as `user.*:email`.
+    #[arg(long, value_name = "NAME:FIELD")]
+    pub(crate) mask: Vec<Mask>,
+    /// File with the token, for a proxy or a service; mode 0600, at least 32 letters and digits.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// File with the certificate and those that signed it, as PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// File with the key of the certificate, as PEM, which other users cannot read.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
     /// Let the page send events; a protected context asks for its name at the start.
     #[arg(long)]
     pub(crate) allow_send: bool,

@@ -11,12 +11,15 @@ mod incidents;
 mod limits;
 mod lock;
 mod look;
+mod mask;
+mod private;
 mod row;
 mod sender;
 mod server;
 mod servers;
 mod stored;
 mod stream;
+mod tls;
 mod token;
 mod viewer;
 mod writer;
@@ -32,6 +35,8 @@ use self::changes::Allowed;
 use self::guard::Guard;
 use self::hub::Hub;
 use self::look::Looker;
+pub(crate) use self::mask::Mask;
+use self::mask::{Masks, Secrecy};
 use self::sender::Sender;
 use self::servers::Servers;
 use self::stored::Store;
@@ -47,7 +52,15 @@ use crate::terminal::escape;
 use crate::time::milliseconds_of;
 
 pub(crate) async fn console(app: &App, args: &Console) -> anyhow::Result<Exit> {
-    check_address(args.listen)?;
+    check_address(args)?;
+    let acceptor = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key)?),
+        _ => None,
+    };
+    let token = match &args.token_file {
+        Some(file) => Token::of_file(file)?,
+        None => Token::random()?,
+    };
     let settings = app.settings()?;
     let allowed = Allowed {
         send: args.allow_send,
@@ -60,8 +73,8 @@ pub(crate) async fn console(app: &App, args: &Console) -> anyhow::Result<Exit> {
     let bus = connect(app, &settings).await?;
     let admin = builder(app, &settings).admin()?;
     let listener = bind(args.listen).await?;
-    let (address, token) = (listener.local_addr()?, Token::random()?);
-    print(app, address, &token)?;
+    let address = listener.local_addr()?;
+    print(app, args, address, &token)?;
     app.remark(escape(format_args!(
         "showing {} at {}, {}, until Ctrl-C",
         settings.namespace.value,
@@ -69,6 +82,10 @@ pub(crate) async fn console(app: &App, args: &Console) -> anyhow::Result<Exit> {
         allowed.words()
     )));
 
+    let secrecy = Secrecy {
+        hides_payloads: args.hide_payloads,
+        masks: Masks(args.mask.clone()),
+    };
     let api = Arc::new(Api {
         about: json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -80,7 +97,7 @@ pub(crate) async fn console(app: &App, args: &Console) -> anyhow::Result<Exit> {
             "hides_payloads": args.hide_payloads,
             "started": milliseconds_of(std::time::SystemTime::now()),
         }),
-        store: Store::new(bus.clone(), admin.clone(), args.hide_payloads),
+        store: Store::new(bus.clone(), admin.clone(), secrecy.clone()),
         servers: Servers::new(admin),
         sender: Sender {
             app: app.clone(),
@@ -88,32 +105,41 @@ pub(crate) async fn console(app: &App, args: &Console) -> anyhow::Result<Exit> {
             bus: bus.clone(),
         },
         looker: Looker::new(bus.clone(), app.global.patience()),
-        hub: Hub::new(args.hide_payloads),
+        hub: Hub::new(secrecy),
         hides_payloads: args.hide_payloads,
     });
     let guard = Guard::new(address, &args.host, token, allowed);
     let router = guard::protect(api::router(Arc::clone(&api)), guard);
     tokio::select! {
         () = interrupted => {}
-        () = server::serve(listener, router) => {}
+        () = server::serve(listener, address, acceptor, router) => {}
         () = collector::collect(app, &settings, &bus, &api) => {}
     }
     Ok(Exit::Done)
 }
 
-/// Rejects an address that other machines reach.
-fn check_address(address: SocketAddr) -> Result<(), Problem> {
+/// Rejects an address that other machines reach without TLS, or at an unknown name.
+fn check_address(args: &Console) -> Result<(), Problem> {
+    let (address, port) = (args.listen, args.listen.port());
     if address.ip().is_loopback() {
         return Ok(());
     }
-    let text = format!(
-        "cannot listen at {address}: other machines reach it, and the console has no TLS, so its token \
-         could be read on the way"
-    );
-    let port = address.port();
-    Err(Problem::usage(text).help(format!(
-        "listen at 127.0.0.1:{port}, and reach it with `ssh -L {port}:127.0.0.1:{port} HOST`"
-    )))
+    if args.tls_cert.is_none() {
+        let text = format!(
+            "cannot listen at {address}: other machines reach it, and without TLS the token could be \
+             read on the way"
+        );
+        return Err(Problem::usage(text).help(format!(
+            "add --tls-cert and --tls-key, or listen at 127.0.0.1:{port}, and reach it with \
+             `ssh -L {port}:127.0.0.1:{port} HOST`"
+        )));
+    }
+    if address.ip().is_unspecified() && args.host.is_empty() {
+        let text =
+            format!("cannot listen at {address}: no name is known that browsers reach it by");
+        return Err(Problem::usage(text).help(format!("add --host NAME:{port}")));
+    }
+    Ok(())
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Problem> {
@@ -123,8 +149,22 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, Problem> {
     })
 }
 
-fn print(app: &App, address: SocketAddr, token: &Token) -> anyhow::Result<()> {
-    let url = format!("http://{address}/#{}", token.secret());
+/// Prints the address, with the token unless its owner has it in a file.
+fn print(app: &App, args: &Console, address: SocketAddr, token: &Token) -> anyhow::Result<()> {
+    let scheme = if args.tls_cert.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let host = match args.host.first() {
+        Some(host) if address.ip().is_unspecified() => escape(host),
+        _ => address.to_string(),
+    };
+    let secret = match args.token_file {
+        Some(_) => String::new(),
+        None => format!("#{}", token.secret()),
+    };
+    let url = format!("{scheme}://{host}/{secret}");
     if app.is_json() {
         return output::json(&json!({ "url": url }));
     }

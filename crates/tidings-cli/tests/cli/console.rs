@@ -7,6 +7,7 @@ mod events;
 mod observer;
 mod overview;
 mod state;
+mod tls;
 
 use rustix::process::Signal;
 
@@ -89,7 +90,7 @@ async fn an_address_that_other_machines_reach_is_rejected() {
         let (stderr, code) = fleet.fail(&["console", "--listen", address]);
         assert_eq!(code, 2, "{stderr}");
         assert!(stderr.contains("error: cannot listen at"), "{stderr}");
-        assert!(stderr.contains("help: listen at 127.0.0.1:"), "{stderr}");
+        assert!(stderr.contains("add --tls-cert and --tls-key"), "{stderr}");
     }
 }
 

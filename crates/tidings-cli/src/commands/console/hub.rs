@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::filter::Filter;
 use super::limits::STREAMS;
 use super::lock::lock;
+use super::mask::Secrecy;
 use super::row::{self, Seen};
 use super::viewer::Viewer;
 use crate::commands::listen::Rates;
@@ -24,7 +25,7 @@ const NAMES: usize = 20;
 
 /// The state that the viewers see.
 pub(super) struct Hub {
-    hides_payloads: bool,
+    secrecy: Secrecy,
     viewers: Mutex<Vec<Arc<Viewer>>>,
     /// The number of viewers.
     pub(super) count: watch::Sender<usize>,
@@ -45,9 +46,9 @@ pub(super) struct Watching {
 }
 
 impl Hub {
-    pub(super) fn new(hides_payloads: bool) -> Arc<Self> {
+    pub(super) fn new(secrecy: Secrecy) -> Arc<Self> {
         Arc::new(Self {
-            hides_payloads,
+            secrecy,
             viewers: Mutex::default(),
             count: watch::Sender::new(0),
             looks: watch::Sender::new("".into()),
@@ -96,7 +97,7 @@ impl Hub {
         let names = lock(&self.names);
         let known = || names.get(&(*event.sender())?).map(String::as_str);
         let name = event.sender_name().or_else(known);
-        let seen = Seen::new(event, name, self.hides_payloads);
+        let seen = Seen::new(event, name, &self.secrecy);
         for viewer in &*lock(&self.viewers) {
             viewer.event(&seen);
         }

@@ -10,13 +10,14 @@ use tidings::codec::{DecodeError, Format, To};
 use tidings::{Gap, TappedEvent, Unreadable, report};
 
 use super::limits::{PREVIEW, PREVIEW_NODES, RAW};
+use super::mask::Secrecy;
 use crate::time::milliseconds_of;
 
 /// An event for several viewers: it is decoded once, and only if one of them wants it.
 pub(super) struct Seen<'a> {
     pub(super) event: &'a TappedEvent,
     pub(super) sender_name: Option<&'a str>,
-    hides_payloads: bool,
+    secrecy: &'a Secrecy,
     data: OnceCell<Result<Value, DecodeError>>,
     row: OnceCell<Arc<str>>,
 }
@@ -25,19 +26,25 @@ impl<'a> Seen<'a> {
     pub(super) fn new(
         event: &'a TappedEvent,
         sender_name: Option<&'a str>,
-        hides_payloads: bool,
+        secrecy: &'a Secrecy,
     ) -> Self {
         Self {
             event,
             sender_name,
-            hides_payloads,
+            secrecy,
             data: OnceCell::new(),
             row: OnceCell::new(),
         }
     }
 
+    /// Returns the payload with its masks.
     pub(super) fn data(&self) -> Result<&Value, &DecodeError> {
-        self.data.get_or_init(|| self.event.decode()).as_ref()
+        let decode = || {
+            let mut data = self.event.decode()?;
+            self.secrecy.masks.apply(self.event.name(), &mut data);
+            Ok(data)
+        };
+        self.data.get_or_init(decode).as_ref()
     }
 
     pub(super) fn row(&self) -> Arc<str> {
@@ -65,9 +72,9 @@ impl<'a> Seen<'a> {
             "is_request": event.is_request(),
             "error": null,
             "is_cut": false,
-            "is_hidden": self.hides_payloads,
+            "is_hidden": self.secrecy.hides_payloads,
         });
-        if !self.hides_payloads {
+        if !self.secrecy.hides_payloads {
             row["headers"] = json!(event.headers());
             self.add_payload(&mut row);
         }
@@ -76,10 +83,14 @@ impl<'a> Seen<'a> {
 
     fn add_payload(&self, row: &mut Value) {
         let bytes = self.event.payload().bytes();
-        let is_json = self.event.format() == Format::Json;
-        let (raw, is_hex) = raw(bytes, is_json);
-        row["raw"] = raw.into();
-        row["is_hex"] = is_hex.into();
+        let is_masked = self.secrecy.masks.cover(self.event.name());
+        row["is_masked"] = is_masked.into();
+        if !is_masked {
+            let is_json = self.event.format() == Format::Json;
+            let (raw, is_hex) = raw(bytes, is_json);
+            row["raw"] = raw.into();
+            row["is_hex"] = is_hex.into();
+        }
         if bytes.len() > PREVIEW {
             row["is_cut"] = true.into();
             return;
@@ -87,6 +98,8 @@ impl<'a> Seen<'a> {
         match self.data() {
             Ok(data) if is_small(data) => row["data"] = data.clone(),
             Ok(_) => row["is_cut"] = true.into(),
+            // The error may quote the payload.
+            Err(_) if is_masked => row["error"] = "it is masked".into(),
             Err(error) => row["error"] = report(error).to_string().into(),
         }
     }

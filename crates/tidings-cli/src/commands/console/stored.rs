@@ -12,6 +12,7 @@ use tidings::{Bus, SharedMap, Snapshot, report};
 
 use super::api::Failure;
 use super::limits::PREVIEW;
+use super::mask::Secrecy;
 use super::row::is_small;
 use crate::time::milliseconds_of;
 
@@ -24,7 +25,7 @@ const MAX_ENTRIES: u64 = 20_000;
 pub(super) struct Store {
     pub(super) bus: Bus,
     admin: Admin,
-    hides_payloads: bool,
+    secrecy: Secrecy,
 }
 
 /// The query of a map.
@@ -39,11 +40,11 @@ pub(super) struct MapQuery {
 pub(super) type Entries = SharedMap<String, Value>;
 
 impl Store {
-    pub(super) fn new(bus: Bus, admin: Admin, hides_payloads: bool) -> Self {
+    pub(super) fn new(bus: Bus, admin: Admin, secrecy: Secrecy) -> Self {
         Self {
             bus,
             admin,
-            hides_payloads,
+            secrecy,
         }
     }
 
@@ -74,13 +75,19 @@ impl Store {
     }
 
     pub(super) fn describe(&self, name: &str, snapshot: &Snapshot<Value>) -> Value {
-        let mut described = self.value(snapshot.value().map(|value| &**value));
+        let mut described = self.value(name, snapshot.value().map(|value| &**value));
         described["name"] = name.into();
         described["is_set"] = snapshot.value().is_some().into();
         described["version"] = snapshot.version().into();
         described["is_stale"] = snapshot.stale_since().is_some().into();
         if let Some(problem) = snapshot.problem() {
-            described["error"] = report(problem).to_string().into();
+            // Its text may quote the value.
+            let error = if self.secrecy.masks.cover(name) {
+                "it cannot be decoded".to_owned()
+            } else {
+                report(problem).to_string()
+            };
+            described["error"] = error.into();
         }
         described
     }
@@ -98,10 +105,11 @@ impl Store {
         let mut described = json!({
             "name": query.name, "count": count, "offset": query.offset, "entries": [],
             "is_complete": true, "error": null,
+            "is_masked": self.secrecy.masks.cover(&query.name),
         });
         if let Some(key) = query.key {
             let value = map.get(&key).await.map_err(unavailable)?;
-            let entries = value.map(|value| self.entry(&key, &value));
+            let entries = value.map(|value| self.entry(&query.name, &key, &value));
             described["entries"] = entries.into_iter().collect();
         } else if count > MAX_ENTRIES {
             let error = format!("the map has {count} entries: search for a key");
@@ -114,32 +122,46 @@ impl Store {
             let end = query.offset.saturating_add(PAGE);
             described["is_complete"] = (end >= all.len()).into();
             let page = all.iter().skip(query.offset).take(PAGE);
-            described["entries"] = page.map(|(key, value)| self.entry(key, value)).collect();
+            described["entries"] = page
+                .map(|(key, value)| self.entry(&query.name, key, value))
+                .collect();
         }
         Ok(described)
     }
 
-    pub(super) fn entry(&self, key: &str, value: &Value) -> Value {
-        let mut entry = self.value(Some(value));
+    pub(super) fn entry(&self, map: &str, key: &str, value: &Value) -> Value {
+        let mut entry = self.value(map, Some(value));
         entry["key"] = key.into();
         entry
     }
 
-    /// Returns a value, unless it is hidden or too large.
-    fn value(&self, value: Option<&Value>) -> Value {
+    /// Refuses to change what is masked: a page would write the masks.
+    pub(super) fn check_masks(&self, name: &str) -> Result<(), Failure> {
+        if !self.secrecy.masks.cover(name) {
+            return Ok(());
+        }
+        let error = "fields of this value are masked: it cannot be changed here";
+        Err(Failure::new(StatusCode::FORBIDDEN, error))
+    }
+
+    /// Returns a value with the masks of this name, unless it is hidden or too large.
+    fn value(&self, name: &str, value: Option<&Value>) -> Value {
         let mut described = json!({ "value": null, "is_cut": false, "error": null });
         let Some(value) = value else {
             return described;
         };
         let bytes = value.to_string().len();
         described["bytes"] = bytes.into();
-        if self.hides_payloads {
+        if self.secrecy.hides_payloads {
             described["error"] = "payloads are hidden".into();
         } else if bytes > PREVIEW || !is_small(value) {
             described["is_cut"] = true.into();
             described["error"] = format!("too large to show: {bytes} bytes as JSON").into();
         } else {
-            described["value"] = value.clone();
+            let mut value = value.clone();
+            self.secrecy.masks.apply(name, &mut value);
+            described["value"] = value;
+            described["is_masked"] = self.secrecy.masks.cover(name).into();
         }
         described
     }

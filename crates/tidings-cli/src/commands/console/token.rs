@@ -1,12 +1,19 @@
 //! The token of the console.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use subtle::ConstantTimeEq as _;
 
+use super::private::{self, OTHERS};
 use crate::exit::Problem;
+use crate::terminal::escape;
 
-/// A secret of 256 bits, as hexadecimal digits.
+/// The lengths of a token in a file.
+const SHORTEST: usize = 32;
+const LONGEST: usize = 1_024;
+
+/// A secret: 256 bits as hexadecimal digits, unless it comes from a file.
 pub(super) struct Token(String);
 
 impl Token {
@@ -19,6 +26,23 @@ impl Token {
             let _ = write!(token, "{byte:02x}");
         }
         Ok(Self(token))
+    }
+
+    /// Reads the token from a file of its owner.
+    pub(super) fn of_file(path: &Path) -> Result<Self, Problem> {
+        let bytes = private::read("the token file", path, OTHERS)?;
+        let token = bytes.trim_ascii();
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+        if token.len() < SHORTEST || token.len() > LONGEST || !token.iter().all(is_plain) {
+            let shown = escape(path.display());
+            let text = format!(
+                "the token file {shown} needs {SHORTEST} to {LONGEST} letters, digits or `-._~`"
+            );
+            return Err(
+                Problem::usage(text).help(format!("(umask 077 && openssl rand -hex 32 > {shown})"))
+            );
+        }
+        Ok(Self(String::from_utf8_lossy(token).into_owned()))
     }
 
     /// Returns the token as it is, for its owner.

@@ -99,6 +99,7 @@ impl Store {
             } => (name, version, Some(changes::json(&value)?)),
             SharedChange::Clear { name, version } => (name, version, None),
         };
+        self.check_masks(&name)?;
         let shared = self.bus.shared::<Value>(&name).map_err(invalid)?;
         let written = match new {
             Some(new) => set_at(&shared, version, &new).await,
@@ -123,6 +124,7 @@ impl Store {
     /// Changes an entry of a map.
     pub(super) async fn change_map(&self, change: MapChange) -> Result<Made, Failure> {
         let (MapChange::Set { name, .. } | MapChange::Remove { name, .. }) = &change;
+        self.check_masks(name)?;
         let map: Entries = self.bus.map(name).map_err(invalid)?;
         match &change {
             MapChange::Set { key, value, .. } => {
@@ -130,7 +132,7 @@ impl Store {
                 map.set(key, &value).await.map_err(Error::new)?;
                 Ok(Made {
                     text: "done".to_owned(),
-                    answer: self.entry(key, &value),
+                    answer: self.entry(name, key, &value),
                 })
             }
             MapChange::Remove { key, .. } => {

@@ -1,7 +1,7 @@
 //! An HTTP client that sends what it is told to, and a console to send it to.
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -38,11 +38,16 @@ pub(super) struct Stream {
 
 impl Console {
     pub(super) fn start(fleet: &Fleet, options: &[&str]) -> Self {
+        Self::start_printing(fleet, options, "/#")
+    }
+
+    /// Starts a console whose address has this before the token.
+    pub(super) fn start_printing(fleet: &Fleet, options: &[&str], before_token: &str) -> Self {
         let mut command = fleet.command();
         command.args(["console", "--listen", "127.0.0.1:0"]);
         let running = Running::start(command.args(options));
         let url = running.stdout.wait_for("http://127.0.0.1:");
-        let (address, token) = url["http://".len()..].split_once("/#").unwrap();
+        let (address, token) = url["http://".len()..].split_once(before_token).unwrap();
         Self {
             address: address.parse().unwrap(),
             token: token.to_owned(),
@@ -148,16 +153,12 @@ impl Console {
 }
 
 impl Answer {
-    fn read(reader: &mut BufReader<TcpStream>) -> Option<Self> {
+    pub(super) fn read(reader: &mut impl BufRead) -> Option<Self> {
         let (status, headers) = read_head(reader)?;
         Some(Self::read_body(reader, status, headers))
     }
 
-    fn read_body(
-        reader: &mut BufReader<TcpStream>,
-        status: u16,
-        headers: Vec<(String, String)>,
-    ) -> Self {
+    fn read_body(reader: &mut impl BufRead, status: u16, headers: Vec<(String, String)>) -> Self {
         let mut answer = Self {
             status,
             headers,
@@ -184,7 +185,7 @@ impl Answer {
 }
 
 /// Reads the status and the headers, unless the connection was closed.
-fn read_head(reader: &mut BufReader<TcpStream>) -> Option<(u16, Vec<(String, String)>)> {
+fn read_head(reader: &mut impl BufRead) -> Option<(u16, Vec<(String, String)>)> {
     let first = read_line(reader)?;
     let status = first.split(' ').nth(1)?.parse().ok()?;
     let mut headers = Vec::new();
@@ -197,7 +198,7 @@ fn read_head(reader: &mut BufReader<TcpStream>) -> Option<(u16, Vec<(String, Str
     }
 }
 
-fn read_line(reader: &mut BufReader<TcpStream>) -> Option<String> {
+fn read_line(reader: &mut impl BufRead) -> Option<String> {
     let mut line = String::new();
     let read = reader.read_line(&mut line).ok()?;
     (read > 0).then(|| line.trim_end().to_owned())

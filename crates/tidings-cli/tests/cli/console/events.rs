@@ -217,3 +217,67 @@ async fn hidden_payloads_are_not_sent_to_the_page() {
         400
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn masked_fields_are_not_sent_to_the_page_in_any_form() {
+    let fleet = Fleet::start().await;
+    let json = fleet.member("api-1").await;
+    let packed = fleet.member_with("api-2", |bus| bus.format(Format::MessagePack));
+    let packed = packed.await;
+    let payload = json!({ "id": 7, "email": "hush", "more": [{ "email": ["hush"] }] });
+    let masked = json!({ "id": 7, "email": "***", "more": [{ "email": "***" }] });
+    let profile = json.shared::<Value>("user.profile").unwrap();
+    profile.set(&payload).await.unwrap();
+    let users = json.map::<u32, Value>("user.all").unwrap();
+    users.set(&7, &payload).await.unwrap();
+
+    let options = [
+        "--mask",
+        "user.*:email",
+        "--mask",
+        "*:secret",
+        "--allow-write",
+    ];
+    let console = Console::start(&fleet, &options);
+    let mut stream = console.stream("events=true");
+    let mut searching = console.stream("events=true&text=hush");
+    stream.find("look", |_| true);
+    searching.find("look", |_| true);
+    for bus in [&json, &packed] {
+        bus.send_to_all("user.renamed", &payload).await.unwrap();
+        let row = stream.row(|row| row["name"] == "user.renamed");
+        assert_eq!(row["data"], masked);
+        assert_eq!(
+            (&row["is_masked"], &row["raw"]),
+            (&json!(true), &Value::Null)
+        );
+        assert!(!row.to_string().contains("hush"), "{row}");
+    }
+    // What cannot be decoded is not shown as it is either.
+    let frame = format!(
+        "{{\"event\":\"user.renamed\",\"data\":{{\"email\":\"hush\"{}",
+        "}}"
+    );
+    fleet
+        .redis
+        .command(&["PUBLISH", "tidings:{shop}", &frame])
+        .await;
+    let (counts, rows) = counts(&mut searching, 3);
+    assert_eq!((number(&counts, "filtered"), rows), (3, 0));
+
+    for path in [
+        "shared?name=user.profile",
+        "map?name=user.all",
+        "map?name=user.all&key=7",
+    ] {
+        let value = console.api(&format!("/api/state/{path}"));
+        assert!(!value.to_string().contains("hush"), "{value}");
+        assert!(value.to_string().contains("***"), "{value}");
+        assert_eq!(value["is_masked"], true, "{value}");
+    }
+    // A page would write the masks.
+    let set = json!({ "do": "set", "name": "user.profile", "version": 1, "value": "{}" });
+    let answer = console.post("/api/state/shared", &set.to_string());
+    assert_eq!(answer.status, 403, "{answer:?}");
+    assert_eq!(**profile.refresh().await.unwrap().value().unwrap(), payload);
+}

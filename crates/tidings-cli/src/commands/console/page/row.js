@@ -34,7 +34,7 @@ function event(row) {
   const raw = visible(cut(row.raw ?? "", PREVIEW));
   const preview = hasData ? line(row.data, PREVIEW) : raw;
   const to = row.to === "all" ? "" : row.to === "others" ? "to others" : `to ${short(row.to)}`;
-  const remarks = [row.is_request ? "request" : "", to, row.format === "json" ? "" : format(row), row.error ? "not decoded" : "", row.is_cut ? "cut" : "", row.is_hidden ? "hidden" : ""].filter(Boolean);
+  const remarks = [row.is_request ? "request" : "", to, row.format === "json" ? "" : format(row), row.error ? "not decoded" : "", row.is_cut ? "cut" : "", row.is_hidden ? "hidden" : "", row.is_masked ? "masked" : ""].filter(Boolean);
   const summary = h("button", { type: "button", class: "line", "aria-expanded": "false" },
     h("time", {}, clock(row.at, true)), name(cut(nodeName(row.sender_name, row.sender), 60), "sender"),
     h("span", { class: "event" }, name(cut(row.name, 160)), row.sequence == null ? null : h("small", {}, ` #${number(row.sequence)}`)),
@@ -63,7 +63,7 @@ function details(row) {
     payload.replaceChildren(isRaw ? raw() : pretty(row.data));
     text(event.currentTarget, isRaw ? "Show decoded" : "Show raw");
   });
-  const remark = row.error ? `not decoded: ${row.error}` : row.is_hidden ? "Payloads are hidden." : row.is_cut ? "The payload is longer than what is shown of it." : "";
+  const remark = row.error ? `not decoded: ${row.error}` : row.is_hidden ? "Payloads are hidden." : row.is_masked && !row.is_cut ? "Fields are masked." : row.is_cut ? "The payload is longer than what is shown of it." : "";
   return h("div", { class: "inside" }, facts, remark ? h("p", { class: "remark" }, visible(cut(remark, 500))) : null, payload,
     h("div", { class: "tools" }, hasData && row.raw ? other : null, button("Copy", (event) => copy(hasData ? stringify(row.data, 2) : row.raw ?? "", event))));
 }

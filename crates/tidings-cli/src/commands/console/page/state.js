@@ -19,29 +19,30 @@ const mayChange = () => fleet.about?.allows_write === true;
 function shared(value, { again }) {
   const facts = h("dl", { class: "facts" }, fact("Version", number(value.version)), fact("Size", bytes(value.bytes)), fact("State", value.is_set ? "set" : "not set"));
   return [facts, value.error ? h("p", { class: "remark" }, visible(cut(value.error, 500))) : value.is_set ? pretty(value.value) : null,
-    mayChange() ? sharedTools(value.name, again) : null];
+    value.is_masked ? h("p", { class: "remark" }, "Fields are masked.") : null, mayChange() && !value.is_masked ? sharedTools(value.name, again) : null];
 }
 
 function map(value, { turn, find, again }) {
   const facts = h("dl", { class: "facts" }, fact("Entries", number(value.count)));
+  const isChangeable = mayChange() && !value.is_masked;
   const rows = value.entries.map((entry) => {
     const summary = h("summary", {}, h("bdi", {}, line(entry.value, 200)));
     const details = h("details", {}, summary);
     details.addEventListener("toggle", () => { if (details.open && details.childElementCount === 1) details.append(pretty(entry.value)); });
     return h("tr", {}, h("th", { scope: "row" }, name(cut(entry.key, 200), "code")), h("td", {}, entry.error ? visible(entry.error) : details),
-      mayChange() ? h("td", { class: "right" }, entryTools(value.name, entry.key, again)) : null);
+      isChangeable ? h("td", { class: "right" }, entryTools(value.name, entry.key, again)) : null);
   });
   const input = h("input", { type: "search", id: "entry", placeholder: "key", autocomplete: "off", spellcheck: "false" });
   input.value = parameter("entry");
   const form = h("form", { class: "pair", onsubmit: (event) => { event.preventDefault(); find(input.value); } }, h("label", { for: "entry", class: "hidden" }, "Key of an entry"), input, h("button", {}, "Find"));
-  const columns = ["Key", "Value", ...(mayChange() ? [["Change", "right"]] : [])];
+  const columns = ["Key", "Value", ...(isChangeable ? [["Change", "right"]] : [])];
   const end = value.offset + value.entries.length;
   const pager = value.count > PAGE && value.entries.length > 0 ? h("div", { class: "tools" },
     button("Earlier", () => turn(Math.max(0, value.offset - PAGE)), { disabled: value.offset === 0 }),
     h("span", {}, `${number(value.offset + 1)}–${number(end)} of ${number(value.count)}`),
     button("Later", () => turn(value.offset + PAGE), { disabled: end >= value.count })) : null;
   return [facts, value.error ? h("p", { class: "remark" }, visible(cut(value.error, 500))) : null,
-    h("div", { class: "tools" }, form, mayChange() ? newEntry(value.name, again) : null), rows.length > 0 ? table("Entries", columns, h("tbody", {}, rows)) : null, pager];
+    h("div", { class: "tools" }, form, isChangeable ? newEntry(value.name, again) : null), rows.length > 0 ? table("Entries", columns, h("tbody", {}, rows)) : null, pager];
 }
 
 const counter = (value, { again }) => [h("p", { class: "big" }, number(value.value)), value.error ? h("p", { class: "remark" }, visible(value.error)) : null,
