@@ -22,6 +22,24 @@ pub(crate) const REDIS: Package = Package {
     advice: "install Redis 7 or later",
 };
 
+pub(crate) const CHROMIUM: Package = Package {
+    name: "chromium",
+    programs: &["chromium"],
+    advice: "install Chromium under this name",
+};
+
+pub(crate) const CHROMEDRIVER: Package = Package {
+    name: "chromium-driver",
+    programs: &["chromedriver"],
+    advice: "install the driver of the same version as Chromium",
+};
+
+pub(crate) const NPM: Package = Package {
+    name: "npm",
+    programs: &["npm"],
+    advice: "install npm 7 or later",
+};
+
 pub(crate) const VALGRIND: Package = Package {
     name: "valgrind",
     programs: &["valgrind"],

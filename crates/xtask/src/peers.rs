@@ -18,6 +18,10 @@ const SCRIPTS: &str = "crates/tidings-bench/peers";
 const FAULTS_PREPARED: &str = "target/faults-peers";
 const FAULTS_SCRIPTS: &str = "crates/tidings-faults/peers";
 
+/// The same for the tests of the web console.
+const BROWSER_PREPARED: &str = "target/browser/axe";
+const BROWSER_SCRIPTS: &str = "crates/tidings-cli/tests/cli/console/browser/axe";
+
 /// Installs what the benchmark compares with, if it is missing.
 pub(crate) fn prepare() {
     let steps = [
@@ -37,6 +41,11 @@ pub(crate) fn prepare_programs() -> Result<()> {
     ensure!(has("node"), "node is missing: apt-get install nodejs npm");
     prepare_benchmark_javascript()?;
     prepare_python()
+}
+
+/// Installs what the tests of the web console run in their browser.
+pub(crate) fn prepare_browser() -> Result<()> {
+    prepare_javascript(BROWSER_SCRIPTS, BROWSER_PREPARED)
 }
 
 /// Installs what the fault program compares with, if it is missing.

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::check;
 use crate::dist;
-use crate::install::{REDIS, VALGRIND};
+use crate::install::{CHROMEDRIVER, CHROMIUM, NPM, REDIS, VALGRIND};
 use crate::peers;
 use crate::secrets;
 use crate::steps::{Step, run_all};
@@ -38,17 +38,27 @@ const COMPILING: [&str; 2] = ["--exclude", "tidings-tests-ui"];
 /// Runs what every change must pass.
 pub(crate) fn run() -> Result<()> {
     REDIS.ensure()?;
+    prepare_browser()?;
     run_all(&[check::steps(), tests()].concat())
 }
 
 /// Runs what takes minutes, and what `run` leaves out. Installs the packages that it needs.
 pub(crate) fn run_long() -> Result<()> {
     REDIS.ensure()?;
+    prepare_browser()?;
     if cfg!(target_os = "linux") {
         VALGRIND.ensure()?;
     }
     peers::prepare_programs()?;
     run_all(&long())
+}
+
+/// Installs the browser of the tests of the web console, and the rules that they check.
+fn prepare_browser() -> Result<()> {
+    for package in [CHROMIUM, CHROMEDRIVER, NPM] {
+        package.ensure()?;
+    }
+    peers::prepare_browser()
 }
 
 fn tests() -> Vec<Step> {
@@ -100,6 +110,10 @@ fn long() -> Vec<Step> {
     let programs = cargo("test").args(ORDINARY);
     let programs = programs.args(["--locked", "--test=tests", "--"]);
     let programs = programs.args(["--ignored", "programs::"]);
+    // One at a time, because they measure.
+    let console = cargo("test").args(ORDINARY);
+    let console = console.args(["--locked", "--test=cli", "--", "--ignored"]);
+    let console = console.args(["--test-threads=1", "console::browser::"]);
     // Optimized, because it decodes ten million payloads.
     let payloads = cargo("test").args(["--release", "--locked"]);
     let payloads = payloads.args(["--package", "tidings-codec", "--test=fast_path"]);
@@ -111,6 +125,7 @@ fn long() -> Vec<Step> {
         Step::new("more cases", cases),
         Step::new("more payloads", payloads),
         Step::new("programs in other languages", programs),
+        Step::new("the web console under load", console),
         Step::look("release archive", dist::try_out),
     ]
 }

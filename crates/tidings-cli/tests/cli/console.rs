@@ -1,6 +1,7 @@
 //! `tidings console`: its server, over plain HTTP.
 
 mod attacks;
+mod browser;
 mod changes;
 mod client;
 mod events;

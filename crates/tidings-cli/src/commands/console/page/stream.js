@@ -82,7 +82,12 @@ export function open(path, parameters, each, became) {
   };
 
   const visibility = () => {
-    if (!document.hidden) { wait = FIRST_WAIT; connect(); return; }
+    if (!document.hidden) {
+      wait = FIRST_WAIT;
+      if (!abort && token()) became("connecting");
+      connect();
+      return;
+    }
     stop();
     became("hidden");
   };

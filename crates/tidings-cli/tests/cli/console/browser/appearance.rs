@@ -1,0 +1,194 @@
+//! How the pages look, on a wide and a narrow screen, and how they are reached.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use tidings::{Bus, HandlerError};
+
+use super::session::{Browser, artifacts};
+use crate::console::client::Console;
+use crate::fleet::Fleet;
+use crate::listen::publish_gap_and_unreadable;
+
+const PAGES: [&str; 6] = ["overview", "members", "events", "gaps", "state", "redis"];
+
+/// The keys Tab, Enter and Escape of `WebDriver`.
+const TAB: &str = "\u{e004}";
+const ENTER: &str = "\u{e007}";
+const ESCAPE: &str = "\u{e00c}";
+
+/// Starts a fleet that has something on each page.
+async fn populated() -> (Fleet, Bus) {
+    let fleet = Fleet::start().await;
+    let bus = fleet.member_with("api-1", |bus| {
+        let bus = bus.role("api").version("1.4.0");
+        let bus = bus.on("order.placed", async |_: Value| {});
+        bus.on("mail.sent", async |_: Value| {
+            Err::<(), HandlerError>("mailbox full".into())
+        })
+    });
+    let bus = bus.await;
+    let limits = json!({ "per_minute": 90, "burst": null, "is_strict": true, "plans": ["free"] });
+    bus.shared("limits").unwrap().set(&limits).await.unwrap();
+    let users = bus.map::<u32, Value>("users").unwrap();
+    users.set(&7, &json!({ "name": "Ada" })).await.unwrap();
+    bus.counter("visits").unwrap().add(1_042).await.unwrap();
+    (fleet, bus)
+}
+
+/// Opens what a page hides at first, and waits until it is there.
+async fn unfold(browser: &Browser, page: &str) {
+    let (opened, shown) = match page {
+        "members" => (Some(".expand"), "Last failures"),
+        "events" => (Some(".events li .line"), "Number"),
+        "overview" | "gaps" => (None, "mailbox full"),
+        "state" => (None, "limits"),
+        "redis" => (None, "Round trip"),
+        other => panic!("{other}"),
+    };
+    if let Some(opened) = opened {
+        let exists = format!("document.querySelector('{opened}')");
+        browser.until("it can be opened", &exists).await;
+        // The page remembers what was opened before.
+        let is_open = format!("{exists}.ariaExpanded === 'true'");
+        if browser.eval(&is_open).await == false {
+            browser.click(opened).await;
+        }
+    }
+    browser.until_text(shown).await;
+    if page == "state" {
+        browser.press("limits").await;
+        browser.until_text("per_minute").await;
+    }
+}
+
+/// Returns what axe finds that is serious or critical.
+async fn faults(browser: &Browser) -> Value {
+    let run =
+        "axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations
+        .filter((it) => ['serious', 'critical'].includes(it.impact))
+        .map((it) => [it.id, it.nodes.map((node) => [node.html, node.failureSummary])]))";
+    browser.eval(run).await
+}
+
+async fn load_axe(browser: &Browser) {
+    let file = artifacts().join("axe/node_modules/axe-core/axe.min.js");
+    let axe = fs::read_to_string(file)
+        .expect("axe-core is not installed: `cargo xtask test` installs it");
+    browser
+        .tool("Runtime.evaluate", json!({ "expression": axe }))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_pages_are_accessible_in_light_and_dark_and_fit_a_narrow_screen() {
+    let (fleet, bus) = populated().await;
+    let console = Console::start(&fleet, &[]);
+    let browser = Browser::open(&console).await;
+    load_axe(&browser).await;
+    browser.show("events").await;
+    browser.until_live().await;
+    bus.send_to_all("mail.sent", &json!({ "to": "ada@example.com" }))
+        .await
+        .unwrap();
+    publish_gap_and_unreadable(&fleet).await;
+    browser.until_text("mail.sent").await;
+    browser.until_text("cannot be read").await;
+
+    for scheme in ["light", "dark"] {
+        browser.scheme(scheme).await;
+        for page in PAGES {
+            browser.size(1_280, 900).await;
+            browser.show(page).await;
+            unfold(&browser, page).await;
+            assert_eq!(faults(&browser).await, json!([]), "{page}, {scheme}");
+            browser.save(&format!("{page}-{scheme}")).await;
+
+            browser.size(320, 640).await;
+            let width = browser.eval("document.documentElement.scrollWidth").await;
+            assert!(width.as_u64().unwrap() <= 320, "{page}: {width}");
+            if scheme == "light" {
+                browser.save(&format!("{page}-narrow")).await;
+            }
+        }
+    }
+    assert_eq!(faults(&browser).await, json!([]), "the narrow page");
+    browser.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_form_for_the_token_is_accessible() {
+    let fleet = Fleet::start().await;
+    let console = Console::start(&fleet, &[]);
+    let mut browser = Browser::start().await;
+    for scheme in ["light", "dark"] {
+        browser.scheme(scheme).await;
+        browser.goto(&format!("http://{}/", console.address)).await;
+        browser.until_text("Token needed").await;
+        load_axe(&browser).await;
+        assert_eq!(faults(&browser).await, json!([]), "{scheme}");
+        browser.save(&format!("token-{scheme}")).await;
+    }
+    browser.finish().await;
+}
+
+/// What has the focus, as a text.
+async fn focused(browser: &Browser) -> String {
+    let focused = "document.activeElement.textContent || document.activeElement.id";
+    let focused = browser.eval(focused).await;
+    focused.as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_reached_with_the_keyboard() {
+    let (fleet, bus) = populated().await;
+    let console = Console::start(&fleet, &[]);
+    let browser = Browser::open(&console).await;
+    browser.keys(TAB).await;
+    assert_eq!(focused(&browser).await, "Skip to the content");
+    browser.keys(ENTER).await;
+    assert_eq!(browser.eval("document.activeElement.id").await, "main");
+    for (number, page) in PAGES.iter().enumerate() {
+        browser.keys(&(number + 1).to_string()).await;
+        let title = format!("document.title.toLowerCase().startsWith('{page}')");
+        browser.until("the page is open", &title).await;
+    }
+    browser.keys("3").await;
+    browser
+        .until("it is open", "document.title.startsWith('Events')")
+        .await;
+    browser.until_live().await;
+    bus.send_to_all("order.placed", &json!({ "order": 7 }))
+        .await
+        .unwrap();
+    browser.until_text("order.placed").await;
+
+    browser.keys("/3").await;
+    assert_eq!(
+        browser
+            .eval("[document.activeElement.id, filter.value]")
+            .await,
+        json!(["filter", "3"])
+    );
+    browser.keys(ESCAPE).await;
+    assert_eq!(browser.eval("document.activeElement.tagName").await, "BODY");
+
+    // From the filter through all buttons to the first event.
+    browser.keys("/").await;
+    let mut seen = Vec::new();
+    while !seen
+        .last()
+        .is_some_and(|it: &String| it.contains("order.placed"))
+    {
+        assert!(seen.len() < 10, "{seen:?}");
+        browser.keys(TAB).await;
+        seen.push(focused(&browser).await);
+        let outline = "getComputedStyle(document.activeElement).outlineStyle";
+        assert_eq!(browser.eval(outline).await, "solid", "{seen:?}");
+    }
+    assert_eq!(seen[..4], ["Pause", "Clear", "Wrap", "Raw"]);
+    browser.keys(ENTER).await;
+    browser.until_text("\"order\": 7").await;
+
+    browser.finish().await;
+}

@@ -1,0 +1,162 @@
+//! A Chromium and its driver for one test. Both end with the test, however it ends.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use fantoccini::wd::Capabilities;
+use fantoccini::{Client, ClientBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::json;
+use tempfile::TempDir;
+
+// How the Redis servers of a test end with it.
+#[allow(dead_code, reason = "a server is also stopped and named")]
+#[path = "../../../../../tidings-testkit/src/process.rs"]
+mod process;
+
+use self::process::{PROGRAM_NOT_FOUND, Process};
+
+const STARTS_WITHIN: Duration = Duration::from_secs(30);
+
+/// Nothing but the page: no sandbox, because root has none, and no requests of its own.
+const OPTIONS: [&str; 16] = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-extensions",
+    "--disable-sync",
+    "--disable-crash-reporter",
+    "--metrics-recording-only",
+    "--mute-audio",
+    "--password-store=basic",
+    "--hide-scrollbars",
+    "--window-size=1280,900",
+];
+
+/// The processes of a browser, and the session with it.
+pub(super) struct Chromium {
+    pub(super) client: Client,
+    browser: Started,
+    _driver: Started,
+}
+
+/// A process in a directory of its own.
+struct Started {
+    program: &'static str,
+    process: Process,
+    // Removed after the process has ended.
+    directory: TempDir,
+}
+
+impl Chromium {
+    pub(super) async fn start() -> Self {
+        let mut browser = Started::begin("chromium", |profile| {
+            let mut options = vec![format!("--user-data-dir={}", profile.display())];
+            options.push("--remote-debugging-port=0".to_owned());
+            options.extend(OPTIONS.map(str::to_owned));
+            options.push("about:blank".to_owned());
+            ("--headless=new", options)
+        });
+        let mut driver = Started::begin("chromedriver", |_| ("--port=0", Vec::new()));
+        let port = "DevToolsActivePort";
+        let debugger = browser.wait_for(port, |text| text.lines().next()?.parse().ok());
+        let driven = driver.wait_for("log", |text| {
+            let (_, rest) = text.split_once("successfully on port ")?;
+            rest.split_once('.')?.0.parse().ok()
+        });
+        Self {
+            client: connect(debugger.await, driven.await).await,
+            browser,
+            _driver: driver,
+        }
+    }
+
+    /// The directory with all that the browser keeps, and its log.
+    pub(super) fn profile(&self) -> &Path {
+        self.browser.directory.path()
+    }
+}
+
+async fn connect(debugger: u16, driver: u16) -> Client {
+    let capabilities = json!({
+        "goog:chromeOptions": { "debuggerAddress": format!("127.0.0.1:{debugger}") },
+        "goog:loggingPrefs": { "browser": "ALL" },
+        // A dialog then fails the next command.
+        "unhandledPromptBehavior": "ignore",
+        "timeouts": { "script": 60_000 },
+    });
+    let capabilities: Capabilities = serde_json::from_value(capabilities).unwrap();
+    let mut builder = ClientBuilder::new(HttpConnector::new());
+    let driver = format!("http://127.0.0.1:{driver}");
+    let session = builder.capabilities(capabilities).connect(&driver);
+    session.await.unwrap()
+}
+
+impl Started {
+    fn begin(
+        program: &'static str,
+        arguments: impl FnOnce(&Path) -> (&'static str, Vec<String>),
+    ) -> Self {
+        let prefix = format!("tidings-{program}-");
+        let directory = tempfile::Builder::new().prefix(&prefix).tempdir().unwrap();
+        let (first, rest) = arguments(directory.path());
+        let rest: Vec<_> = rest.iter().map(String::as_str).collect();
+        let log = File::create(directory.path().join("log")).unwrap();
+        let process = Process::start(
+            Path::new(program),
+            directory.path(),
+            Path::new(first),
+            &rest,
+            log,
+        );
+        Self {
+            program,
+            process: process.unwrap(),
+            directory,
+        }
+    }
+
+    /// Waits until a file has what `find` looks for.
+    async fn wait_for(&mut self, file: &str, find: impl Fn(&str) -> Option<u16>) -> u16 {
+        let deadline = Instant::now() + STARTS_WITHIN;
+        loop {
+            let text = fs::read_to_string(self.directory.path().join(file));
+            if let Some(found) = text.ok().as_deref().and_then(&find) {
+                return found;
+            }
+            self.check();
+            assert!(
+                Instant::now() < deadline,
+                "{}",
+                self.failure("is not ready")
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Panics if the process has ended.
+    fn check(&mut self) {
+        let Some(status) = self.process.exit_status().unwrap() else {
+            return;
+        };
+        assert!(
+            status.code() != Some(PROGRAM_NOT_FOUND),
+            "`{}` is not installed, or not on the PATH\n\
+             \x20 in the tidings repository:  cargo xtask test  installs it\n\
+             \x20 on Debian:                  apt-get install chromium chromium-driver",
+            self.program
+        );
+        panic!("{}", self.failure(&format!("ended with {status}")));
+    }
+
+    fn failure(&self, what: &str) -> String {
+        let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+        format!("{} {what}; its log:\n{log}", self.program)
+    }
+}
