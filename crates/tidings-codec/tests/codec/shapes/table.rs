@@ -4,7 +4,10 @@ use std::fmt::Debug;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tidings_codec::{Encoder, Format, FrameWriter, Limits, NewEvent, NodeId, read_frame};
+use tidings_codec::{
+    DecodeError, EncodeError, Encoder, Format, FrameWriter, Limits, NewEvent, NodeId, Payload,
+    read_frame,
+};
 
 /// The expected result for a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +22,12 @@ pub(crate) enum Expected {
 
 pub(crate) const SAME: [Expected; 2] = [Expected::Same; 2];
 pub(crate) const FORMATS: [Format; 2] = [Format::Json, Format::MessagePack];
+
+/// Writes the value of a shape.
+type Write<'a> = &'a dyn Fn(Encoder<'_>) -> Result<(), EncodeError>;
+/// Reads a payload. Returns whether it is the value of the shape, and its debug output.
+type Read<'a> = &'a dyn Fn(Payload<'_>) -> Result<(bool, String), DecodeError>;
+type WasRead = Result<(bool, String), String>;
 
 /// Collects all differences, so that one run shows them all.
 #[derive(Default)]
@@ -41,18 +50,26 @@ impl Table {
     where
         T: Serialize + DeserializeOwned + PartialEq + Debug,
     {
+        self.try_both(expected, shape, &|into| into.encode(value), &|payload| {
+            let read = payload.decode::<T>();
+            read.map(|read| (is_same(&read, value), format!("{read:?}")))
+        });
+    }
+
+    /// The part that does not depend on the type, so that the compiler makes it once.
+    fn try_both(&mut self, expected: [Expected; 2], shape: &str, write: Write<'_>, read: Read<'_>) {
         self.shapes += 1;
         for (format, expected) in FORMATS.into_iter().zip(expected) {
-            let result = round_trip(format, value);
+            let result = round_trip(format, write, read);
             let is_right = match (&result, expected) {
-                (Ok(Ok(read)), Expected::Same) => is_same(read, value),
-                (Ok(Ok(read)), Expected::Differs) => !is_same(read, value),
+                (Ok(Ok((is_same, _))), Expected::Same) => *is_same,
+                (Ok(Ok((is_same, _))), Expected::Differs) => !is_same,
                 (Err(reason), Expected::Rejected(words)) => reason.contains(words),
                 _ => false,
             };
             if !is_right {
                 let saw = match result {
-                    Ok(Ok(read)) => format!("read as {read:?}"),
+                    Ok(Ok((_, read))) => format!("read as {read}"),
                     Ok(Err(error)) => format!("WRITTEN, BUT UNREADABLE: {error}"),
                     Err(error) => format!("rejected: {error}"),
                 };
@@ -80,25 +97,17 @@ fn is_same<T: PartialEq + Debug>(one: &T, other: &T) -> bool {
 }
 
 /// Writes a value into a frame and reads it. The outer error is of the write, the inner of the read.
-fn round_trip<T: Serialize + DeserializeOwned>(
-    format: Format,
-    value: &T,
-) -> Result<Result<T, String>, String> {
+fn round_trip(format: Format, write: Write<'_>, read: Read<'_>) -> Result<WasRead, String> {
     let mut writer = FrameWriter::new(format, NodeId::new(7));
     writer
-        .push(NewEvent::to_all("shape"), |into: Encoder<'_>| {
-            into.encode(value)
-        })
+        .push(NewEvent::to_all("shape"), write)
         .map_err(|error| chain(&error))?;
     let frame = writer.finish(1);
     let mut events = Vec::new();
     let header =
         read_frame(&frame, &Limits::default(), &mut events).map_err(|error| chain(&error))?;
     let event = events.remove(0).map_err(|error| chain(&error))?;
-    Ok(event
-        .payload(header.format, &frame)
-        .decode()
-        .map_err(|error| chain(&error)))
+    Ok(read(event.payload(header.format, &frame)).map_err(|error| chain(&error)))
 }
 
 /// Returns the text of an error with all its causes.
