@@ -1,10 +1,14 @@
 //! `#[derive(Event)]`: parses the input into a valid model, and expands it.
 
+mod about;
 mod attribute;
+mod describe;
 mod expand;
+mod fields;
 mod model;
 
-pub(crate) use attribute::event_name;
+pub(crate) use about::About;
+pub(crate) use describe::{declared, schema_of, with_schema};
 
 use proc_macro2::TokenStream;
 use syn::DeriveInput;

@@ -6,13 +6,10 @@ use syn::{Error, LitStr, Result};
 
 const MAX_BYTES: usize = 128;
 
-/// Checks the name in an attribute.
-pub(crate) fn check(name: &LitStr) -> Result<()> {
+/// Checks the name in an attribute; `noun` is what has it.
+pub(crate) fn check(name: &LitStr, noun: &str) -> Result<()> {
     match fault(&name.value()) {
-        Some(fault) => Err(Error::new(
-            name.span(),
-            format!("invalid event name: {fault}"),
-        )),
+        Some(fault) => Err(Error::new(name.span(), format!("invalid {noun}: {fault}"))),
         None => Ok(()),
     }
 }
@@ -112,7 +109,7 @@ mod tests {
 
         for name in names {
             assert_eq!(
-                check(&LitStr::new(name, Span::call_site())).is_ok(),
+                check(&LitStr::new(name, Span::call_site()), "event name").is_ok(),
                 tidings_codec::check_name(name).is_ok(),
                 "{name:?}"
             );

@@ -1,6 +1,8 @@
 //! One error per operation, and how errors are shown. Plain data.
 
 pub(crate) mod connect;
+#[cfg(feature = "schema")]
+pub(crate) mod contract;
 pub(crate) mod counter;
 pub(crate) mod failure;
 pub(crate) mod gap;

@@ -4,6 +4,8 @@ pub(crate) mod header;
 pub(crate) mod name;
 pub(crate) mod numbers;
 pub(crate) mod position;
+#[cfg_attr(not(feature = "schema"), path = "event/schema/absent.rs")]
+pub(crate) mod schema;
 pub(crate) mod sender;
 
 use std::any::{TypeId, type_name};
@@ -15,6 +17,7 @@ use tidings_codec::{DecodeError, EncodeError, Encoder, Format, Payload, check_na
 
 use crate::error::subscribe::SubscribeError;
 use crate::event::name::is_control_event;
+use crate::event::schema::Declarations;
 
 /// A type with a name on the wire and a payload.
 ///
@@ -104,6 +107,15 @@ pub trait Event: Sized + Send + 'static {
     ///
     /// When the payload does not match the type.
     fn decode(name: &str, payload: Payload<'_>) -> Result<Self, DecodeError>;
+
+    /// Declares the events of this type for the [contract](crate#features) of the program, with the
+    /// schemas of their payloads. The derive generates it; by default, they have none.
+    #[doc(hidden)]
+    fn describe(declarations: &mut Declarations) {
+        let names = Names::of::<Self>().list.into_iter();
+        let type_of = |name: &Name| name.claim.map_or("", |claim| claim.type_name);
+        declarations.names(names.map(|name| (name.name.clone(), type_of(&name))));
+    }
 
     /// Returns whether `name` is one of the declared names. An enum calls it for the events in its
     /// variants; the derive generates a version that does not build the list.

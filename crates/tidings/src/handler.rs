@@ -2,6 +2,8 @@
 
 pub(crate) mod collected;
 pub(crate) mod context;
+#[cfg(feature = "schema")]
+pub(crate) mod contract;
 pub(crate) mod key;
 pub(crate) mod runner;
 pub(crate) mod stream;

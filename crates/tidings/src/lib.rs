@@ -39,6 +39,8 @@
 //! * `metrics`: counters, gauges and histograms of a bus for the recorder of the `metrics` crate.
 //! * `opentelemetry`: events carry the `tracing` span in which they were sent, as headers of the
 //!   global propagator.
+//! * `schema`: [`contract`](fn@contract), the JSON schemas of all events, for a file that says what
+//!   changed.
 //! * `tls`: `rediss:` addresses.
 
 // From top to bottom: what people use …
@@ -80,6 +82,8 @@ pub use api::tap::{Tap, TapOptions};
 pub use api::tap_item::{TapItem, TappedEvent, Unreadable};
 pub use bus::Bus;
 pub use error::connect::{ConnectError, UrlError};
+#[cfg(feature = "schema")]
+pub use error::contract::ContractError;
 pub use error::counter::CounterError;
 pub use error::failure::{Failure, HandlerError, HandlerFailure};
 pub use error::gap::{Gap, GapReason};
@@ -98,12 +102,14 @@ pub use event::position::{JournalPosition, ParseJournalPositionError};
 pub use event::sender::Sender;
 pub use event::{Event, EventKey, Names, Unknown};
 pub use handler::context::{Context, FromContext, State};
+#[cfg(feature = "schema")]
+pub use handler::contract::{Contract, contract};
 pub use handler::key::{AllEvents, EventPayload, ReceiveKey, SendKey, StreamKey};
 pub use handler::stream::EventStream;
 pub use handler::{Handler, Outcome};
 pub use journal::access::{DurableName, JournalInfo};
 pub use journal::options::{Journal, Since};
-pub use macros::{Event, debug_handler, on};
+pub use macros::{Event, counter, debug_handler, map, on, shared};
 pub use members::member::Member;
 pub use members::watch::{LeaveReason, MemberEvent, MemberWatch};
 pub use observe::connection::Connection;
@@ -115,6 +121,8 @@ pub use observe::journal::{DurableHealth, DurableRole, JournalHealth};
 pub use receive::queue::Overflow;
 pub use receive::subscription::{HandlerOptions, Subscription};
 pub use request::summary::{Responder, Summary};
+#[cfg(feature = "schema")]
+pub use schemars;
 pub use shared::map::SharedMap;
 pub use shared::map::options::MapOptions;
 pub use shared::map::watch::{EntryState, EntryWatch, MapWatch};
@@ -147,7 +155,15 @@ pub mod __private {
     pub use inventory;
     pub use serde;
 
+    pub use crate::event::schema::Declarations;
+    #[cfg(feature = "schema")]
+    pub use crate::event::schema::{
+        Declared, DeclaredHandler, DeclaredResponse, KnownResponse, KnownSchema, NoResponse,
+        NoSchema, SchemaProbe, UnknownResponse,
+    };
     pub use crate::handler::collected::Collected;
+    #[cfg(feature = "schema")]
+    pub use crate::handler::contract::{Collect, event_names};
     pub use crate::macros::support::{
         Probe, ProbeAny, ProbeEvent, ProbeSerde, SerdePayload, decode_other, handler0, handler1,
         handler2, handler3, handler4, on0, on1, on2, on3, on4, unknown_name,

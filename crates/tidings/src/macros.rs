@@ -6,6 +6,8 @@
 //! register them.
 
 pub(crate) mod support;
+#[cfg_attr(not(feature = "schema"), path = "macros/with_schema/absent.rs")]
+mod with_schema;
 
 /// Derives [`Event`](trait@crate::Event): gives a type a name on the wire and a payload that serde writes and reads.
 ///
@@ -73,6 +75,38 @@ pub(crate) mod support;
 /// A name has 1 to 128 characters of `A-Z a-z 0-9 . _ : -`. The compiler checks this, and that no
 /// two variants of an enum have the same name. If two types use one name, registering the second
 /// handler is an error.
+///
+/// # Options for the contract
+///
+/// Further arguments are for the [contract](crate#features) of a program, which the feature `schema`
+/// collects. Without it they have no effect.
+///
+/// | argument | meaning |
+/// |---|---|
+/// | `since = "1.2"` | the version that added the event |
+/// | `opaque` | the payload has no schema, on purpose |
+/// | `alias("name", "title")` | readers accept the field `name` also as `title`; `#[serde(alias)]` on the event's own fields is seen without it |
+///
+/// With the feature, a payload that implements `schemars::JsonSchema` is listed with its schema, and
+/// any other without one. The fields of a variant need no derive; `#[schemars(…)]` on them has its
+/// meaning.
+///
+/// ```
+/// use tidings::prelude::*;
+///
+/// #[derive(Debug, Serialize, Deserialize, Event)]
+/// #[event("user.renamed", since = "1.2", alias("name", "title"))]
+/// struct UserRenamed { id: u64, name: String }
+///
+/// #[derive(Debug, Event)]
+/// enum Account {
+///     #[event("account.imported", since = "1.4", opaque)]
+///     Imported(std::path::PathBuf),
+///     #[event(since = "1.4")]
+///     Deleted { id: u64 },
+/// }
+/// # assert_eq!(Account::Deleted { id: 7 }.name(), "account.deleted");
+/// ```
 ///
 /// # Unsupported types
 ///
@@ -148,3 +182,62 @@ pub use tidings_macros::on;
 /// The attribute is for functions without generics and without `self`. `#[tidings::on]` includes
 /// these checks.
 pub use tidings_macros::debug_handler;
+
+/// Declares the type of a [shared value](crate::Shared) for the [contract](crate#features) of the
+/// program, which the feature `schema` collects. Nothing else changes.
+///
+/// The type is a struct, an enum or an alias. `since` and `opaque` are as on an event. A shared value is
+/// written and read by all processes, so a change of its type must suit old and new ones in both
+/// directions.
+///
+/// ```
+/// use tidings::prelude::*;
+///
+/// #[tidings::shared("limits", since = "1.2")]
+/// #[derive(Serialize, Deserialize)]
+/// struct Limits { per_minute: u32 }
+///
+/// #[tidings::shared("leader")]
+/// type Leader = String;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
+/// let bus = Bus::builder("memory:shared-macro").start().await?;
+/// let limits = bus.shared::<Limits>("limits")?;
+/// limits.set(&Limits { per_minute: 60 }).await?;
+/// bus.shared::<Leader>("leader")?.set(&"api-3".to_owned()).await?;
+/// # Ok(()) }
+/// ```
+pub use tidings_macros::shared;
+
+/// Declares the type of the values of a [map](crate::SharedMap) for the [contract](crate#features) of
+/// the program, as [`shared`](macro@crate::shared) does for a value.
+///
+/// ```
+/// use tidings::prelude::*;
+///
+/// #[tidings::map("users")]
+/// #[derive(Serialize, Deserialize)]
+/// struct User { name: String }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
+/// let bus = Bus::builder("memory:map-macro").start().await?;
+/// let users = bus.map::<u64, User>("users")?;
+/// users.set(&7, &User { name: "Ada".into() }).await?;
+/// # Ok(()) }
+/// ```
+pub use tidings_macros::map;
+
+/// Declares a [counter](crate::Counter) for the [contract](crate#features) of the program. `since` is
+/// as on an event.
+///
+/// ```
+/// use tidings::prelude::*;
+///
+/// tidings::counter!("visits", since = "1.2");
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
+/// let bus = Bus::builder("memory:counter-macro").start().await?;
+/// bus.counter("visits")?.add(1).await?;
+/// # Ok(()) }
+/// ```
+pub use tidings_macros::counter;

@@ -67,3 +67,62 @@ fn every_shape_of_event_compiles() {
     let both = [Both::First { id: 1 }, Both::Second];
     assert_eq!(both.len(), 2);
 }
+
+/// With the options of a contract.
+#[derive(Debug, serde::Serialize, serde::Deserialize, tidings::Event)]
+#[event("described", since = "1.2", alias("name", "title"))]
+pub struct Described {
+    /// Its name.
+    pub name: String,
+}
+
+/// With the options of a contract.
+#[derive(Debug, tidings::Event)]
+pub enum Optional {
+    /// Default name.
+    #[event(since = "1.2", opaque)]
+    Opaque(u8, u8),
+    /// Named, with functions of serde.
+    #[event("optional.with", since = "1.2")]
+    With {
+        /// A list of its own.
+        #[serde(with = "as_text")]
+        number: u8,
+    },
+    /// Its form is known.
+    Known {
+        /// A list of its own.
+        #[serde(with = "as_text")]
+        #[schemars(with = "u8")]
+        number: u8,
+    },
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+mod as_text {
+    pub(super) fn serialize<S: serde::Serializer>(number: &u8, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u8(*number)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
+        serde::Deserialize::deserialize(from)
+    }
+}
+
+/// A shared value.
+#[tidings::shared("shape", since = "1.2", opaque)]
+#[tidings::map("shapes")]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub struct Shape {
+    /// Its corners.
+    pub corners: u8,
+}
+
+/// A shared number.
+#[tidings::shared("limit")]
+pub type Limit = u64;
+
+tidings::counter!("shapes");

@@ -1,14 +1,21 @@
 //! The attribute `#[event(…)]`.
 
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Error, Ident, LitStr, Meta, Result, Token};
+use syn::{Attribute, Error, Field, Ident, LitStr, Meta, Result, Token};
 
-use crate::name;
+use crate::options::{Options, event_name};
 
-/// The argument of `#[event(…)]`: a name, or `other`.
+/// The arguments of `#[event(…)]`: a name and options, or `other`.
 pub(crate) enum EventAttribute {
-    Name(LitStr),
+    Event(EventArguments),
     Other(Ident),
+}
+
+/// The arguments of `#[event(…)]` for an event.
+#[derive(Default)]
+pub(crate) struct EventArguments {
+    pub(crate) name: Option<LitStr>,
+    pub(crate) options: Options,
 }
 
 /// Parses the `#[event(…)]` among `attributes`, if there is one.
@@ -27,7 +34,7 @@ pub(crate) fn read(attributes: &[Attribute]) -> Result<Option<EventAttribute>> {
 }
 
 /// Rejects `#[event(…)]` on a field.
-pub(crate) fn reject_on_fields<'a>(fields: impl IntoIterator<Item = &'a syn::Field>) -> Result<()> {
+pub(crate) fn reject_on_fields<'a>(fields: impl IntoIterator<Item = &'a Field>) -> Result<()> {
     let misplaced = fields
         .into_iter()
         .find_map(|field| of_event(&field.attrs).next());
@@ -58,21 +65,26 @@ fn read_one(attribute: &Attribute) -> Result<EventAttribute> {
 
 impl Parse for EventAttribute {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let parsed = if input.peek(Ident) {
-            Self::Other(other(input)?)
-        } else {
-            Self::Name(event_name(input, "`#[event(\"a.name\")]`")?)
-        };
+        if !input.peek(Ident) {
+            let name = event_name(input, "`#[event(\"a.name\")]`")?;
+            let options = Options::after_name(input, "event")?;
+            let name = Some(name);
+            return Ok(Self::Event(EventArguments { name, options }));
+        }
+        if Options::begins(input) {
+            let options = Options::parse(input, "event")?;
+            return Ok(Self::Event(EventArguments {
+                name: None,
+                options,
+            }));
+        }
+        let word = other(input)?;
         let _: Option<Token![,]> = input.parse()?;
         if input.is_empty() {
-            return Ok(parsed);
+            return Ok(Self::Other(word));
         }
-        Err(input.error(match parsed {
-            Self::Name(_) => "unexpected argument: `#[event(…)]` takes one name",
-            Self::Other(_) => {
-                "unexpected argument: `other` is for all other names, and takes none itself"
-            }
-        }))
+        Err(input
+            .error("unexpected argument: `other` is for all other names, and takes none itself"))
     }
 }
 
@@ -87,16 +99,4 @@ fn other(input: ParseStream<'_>) -> Result<Ident> {
         format!("unknown argument `{word}`: write `#[event(\"a.name\")]` or `#[event(other)]`")
     };
     Err(Error::new(word.span(), message))
-}
-
-/// Parses and checks an event name; `instead` is the cure in the error.
-pub(crate) fn event_name(input: ParseStream<'_>, instead: &str) -> Result<LitStr> {
-    let literal: LitStr = input.parse().map_err(|error| {
-        Error::new(
-            error.span(),
-            format!("expected an event name as a string: write {instead}"),
-        )
-    })?;
-    name::check(&literal)?;
-    Ok(literal)
 }

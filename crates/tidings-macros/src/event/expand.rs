@@ -3,11 +3,12 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;
-use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
-use syn::{Attribute, DeriveInput, Error, Ident, Member, Meta, Token, Type};
+use syn::{Attribute, DeriveInput, Error, Ident, Member, Token, Type};
 
-use super::model::{EventEnum, EventVariant, Model, StructEvent, VariantKind, is_serde};
+use super::describe;
+use super::fields::arguments_of;
+use super::model::{EventEnum, EventVariant, Model, StructEvent, VariantKind};
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
     match model {
@@ -49,8 +50,11 @@ pub(crate) fn expand_error(input: &DeriveInput, error: &Error) -> TokenStream {
     }
 }
 
-fn expand_struct(StructEvent { ident, name }: &StructEvent) -> TokenStream {
+fn expand_struct(event: &StructEvent) -> TokenStream {
+    let StructEvent { ident, name, .. } = event;
     let serde_payload = serde_payload(ident);
+    let describe = describe::of_struct(event);
+    let collect = describe::collect(ident);
     quote! {
         #[automatically_derived]
         impl ::tidings::Event for #ident {
@@ -78,7 +82,9 @@ fn expand_struct(StructEvent { ident, name }: &StructEvent) -> TokenStream {
             fn claims_others() -> bool {
                 false
             }
+            #describe
         }
+        #collect
     }
 }
 
@@ -92,10 +98,16 @@ fn expand_enum(events: &EventEnum) -> TokenStream {
     let decoded = decode(events);
     let claimed = claims(events);
     let claimed_others = claims_others(events);
+    let schema_types = variants
+        .iter()
+        .filter_map(|variant| describe::schema_type(ident, variant));
+    let describe = describe::of_enum(events);
+    let collect = describe::collect(ident);
     quote! {
         const _: () = {
             #(#payloads)*
             #borrowed
+            #(#schema_types)*
 
             #[automatically_derived]
             #[allow(deprecated)]
@@ -124,7 +136,9 @@ fn expand_enum(events: &EventEnum) -> TokenStream {
                 fn claims_others() -> bool {
                     #claimed_others
                 }
+                #describe
             }
+            #collect
         };
     }
 }
@@ -334,33 +348,30 @@ fn other(variants: &[EventVariant]) -> Option<(&Ident, &Type)> {
     })
 }
 
-/// Returns the fields with serde's attributes only.
 fn fields_with_serde(variant: &EventVariant) -> TokenStream {
+    fields_with(variant, &["serde"])
+}
+
+/// Returns the fields with these of their attributes.
+pub(super) fn fields_with(variant: &EventVariant, attributes: &[&str]) -> TokenStream {
     let mut fields = variant.fields.clone();
     for field in &mut fields {
-        field.attrs.retain(is_serde);
+        let is_kept = |it: &Attribute| attributes.iter().any(|name| it.path().is_ident(name));
+        field.attrs.retain(is_kept);
     }
     fields.into_token_stream()
 }
 
 /// Returns the serde attributes of a variant that have the same meaning on the payload's type.
-fn shared_attributes(attributes: &[Attribute], allowed: &[&str]) -> TokenStream {
-    let kept = attributes
-        .iter()
-        .filter(|attribute| is_serde(attribute))
-        .filter_map(|attribute| {
-            attribute
-                .parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated)
-                .ok()
-        })
-        .flatten()
-        .filter(|meta| allowed.iter().any(|name| meta.path().is_ident(name)));
+pub(super) fn shared_attributes(attributes: &[Attribute], allowed: &[&str]) -> TokenStream {
+    let kept = arguments_of(attributes, "serde").into_iter();
+    let kept = kept.filter(|meta| allowed.iter().any(|name| meta.path().is_ident(name)));
     quote! { #(#kept),* }
 }
 
 /// Returns `<T as Event>` with the span of `T`, so that the error about a type that is not an event
 /// is reported once, at the type.
-fn as_event(ty: &Type) -> TokenStream {
+pub(super) fn as_event(ty: &Type) -> TokenStream {
     quote_spanned! { ty.span() => <#ty as ::tidings::Event> }
 }
 
@@ -370,11 +381,11 @@ fn serde_payload(ty: &(impl ToTokens + ?Sized)) -> TokenStream {
 }
 
 /// Returns the path of a variant: `Account::Deleted`.
-fn variant_path(of: &Ident, variant: &EventVariant) -> String {
+pub(super) fn variant_path(of: &Ident, variant: &EventVariant) -> String {
     format!("{}::{}", of.unraw(), variant.ident.unraw())
 }
 
-fn payload_ident(of: &Ident, variant: &EventVariant) -> Ident {
+pub(super) fn payload_ident(of: &Ident, variant: &EventVariant) -> Ident {
     format_ident!("{of}{}Payload", variant.ident, span = variant.ident.span())
 }
 

@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use quote::ToTokens as _;
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    Attribute, Data, DataEnum, DataStruct, DeriveInput, Error, Field, Fields, Ident, LitStr,
-    Result, Type, Variant,
+    Attribute, Data, DataEnum, DataStruct, DeriveInput, Error, Field, Fields, Ident, Result, Type,
+    Variant,
 };
 
-use super::attribute::{self, EventAttribute};
+use super::about::About;
+use super::attribute::{self, EventArguments, EventAttribute};
 use crate::name;
+use crate::options::Options;
 
 /// A valid event type.
 pub(crate) enum Model {
@@ -22,6 +24,7 @@ pub(crate) enum Model {
 pub(crate) struct StructEvent {
     pub(crate) ident: Ident,
     pub(crate) name: String,
+    pub(crate) about: About,
 }
 
 /// An enum: a closed set of events.
@@ -36,6 +39,7 @@ pub(crate) struct EventVariant {
     pub(crate) fields: Fields,
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) kind: VariantKind,
+    pub(crate) about: About,
 }
 
 /// The name and the payload of a variant.
@@ -82,18 +86,26 @@ pub(crate) fn parse(input: &DeriveInput) -> Result<Model> {
 
 fn parse_struct(input: &DeriveInput, data: &DataStruct) -> Result<StructEvent> {
     attribute::reject_on_fields(&data.fields)?;
-    let name = own_name(input)?;
+    let EventArguments { name, options } = own_arguments(input)?;
     Ok(StructEvent {
         ident: input.ident.clone(),
         name: match name {
             Some(name) => name.value(),
             None => default_name(None, &input.ident)?,
         },
+        about: About::new(&input.attrs, &data.fields, &options)?,
     })
 }
 
 fn parse_enum(input: &DeriveInput, data: &DataEnum) -> Result<EventEnum> {
-    let prefix = match own_name(input)? {
+    let EventArguments { name, options } = own_arguments(input)?;
+    if let Some(span) = options.first {
+        return Err(Error::new(
+            span,
+            "an enum is no event itself: write the option on each variant that it is for",
+        ));
+    }
+    let prefix = match name {
         Some(prefix) => prefix.value(),
         None => name::snake_case(&input.ident),
     };
@@ -126,38 +138,36 @@ fn parse_enum(input: &DeriveInput, data: &DataEnum) -> Result<EventEnum> {
 }
 
 /// Parses `#[event("…")]` on the type itself.
-fn own_name(input: &DeriveInput) -> Result<Option<LitStr>> {
+fn own_arguments(input: &DeriveInput) -> Result<EventArguments> {
     match attribute::read(&input.attrs)? {
-        Some(EventAttribute::Name(name)) => Ok(Some(name)),
+        Some(EventAttribute::Event(arguments)) => Ok(arguments),
         Some(EventAttribute::Other(word)) => Err(Error::new(
             word.span(),
             "`other` is only allowed on a variant of an enum: `#[event(other)] Other(Unknown)`",
         )),
-        None => Ok(None),
+        None => Ok(EventArguments::default()),
     }
 }
 
 fn parse_variant(variant: &Variant, prefix: &str, of: &Ident) -> Result<EventVariant> {
     attribute::reject_on_fields(&variant.fields)?;
     let fields = replace_self(&variant.fields, of);
-    let parsed = attribute::read(&variant.attrs)?;
-    let newtype = newtype(&fields);
-    let kind = match (parsed, newtype) {
-        (Some(EventAttribute::Other(_)), Some(field)) => VariantKind::Other(nested_type(field)?),
-        (Some(EventAttribute::Other(word)), None) => {
-            return Err(Error::new(
-                word.span(),
-                "`other` needs a variant that holds the event: `#[event(other)] Other(Unknown)`",
-            ));
-        }
-        (None, Some(field)) => VariantKind::Nested(nested_type(field)?),
-        (Some(EventAttribute::Name(name)), Some(field)) if !has_serde(field) => {
+    let (name, options) = match attribute::read(&variant.attrs)? {
+        Some(EventAttribute::Other(word)) => return parse_other(variant, fields, &word),
+        Some(EventAttribute::Event(EventArguments { name, options })) => (name, options),
+        None => (None, Options::default()),
+    };
+    let mut about = About::without_fields(&variant.attrs, &options);
+    let kind = match (name, newtype(&fields)) {
+        (None, Some(field)) => nested(field, &options)?,
+        (Some(name), Some(field)) if !has_serde(field) => {
             VariantKind::Payload(name.value(), field.ty.clone())
         }
-        (parsed, _) => {
-            let name = match parsed {
-                Some(EventAttribute::Name(name)) => name.value(),
-                _ => default_name(Some(prefix), &variant.ident)?,
+        (name, _) => {
+            about = About::new(&variant.attrs, &fields, &options)?;
+            let name = match name {
+                Some(name) => name.value(),
+                None => default_name(Some(prefix), &variant.ident)?,
             };
             if fields.is_empty() {
                 VariantKind::Unit(name)
@@ -171,7 +181,37 @@ fn parse_variant(variant: &Variant, prefix: &str, of: &Ident) -> Result<EventVar
         fields,
         attributes: variant.attrs.clone(),
         kind,
+        about,
     })
+}
+
+/// Parses a variant that holds all other events. `word` is the word `other`.
+fn parse_other(variant: &Variant, fields: Fields, word: &Ident) -> Result<EventVariant> {
+    let Some(field) = newtype(&fields) else {
+        return Err(Error::new(
+            word.span(),
+            "`other` needs a variant that holds the event: `#[event(other)] Other(Unknown)`",
+        ));
+    };
+    let kind = VariantKind::Other(nested_type(field)?);
+    Ok(EventVariant {
+        ident: variant.ident.clone(),
+        fields,
+        attributes: variant.attrs.clone(),
+        kind,
+        about: About::without_fields(&[], &Options::default()),
+    })
+}
+
+fn nested(field: &Field, options: &Options) -> Result<VariantKind> {
+    match options.first {
+        Some(span) => Err(Error::new(
+            span,
+            "this variant has the name and the options of the event that it holds: write the \
+             option on the type of the event",
+        )),
+        None => nested_type(field).map(VariantKind::Nested),
+    }
 }
 
 fn newtype(fields: &Fields) -> Option<&Field> {
@@ -196,7 +236,7 @@ fn has_serde(field: &Field) -> bool {
     field.attrs.iter().any(is_serde)
 }
 
-pub(crate) fn is_serde(attribute: &Attribute) -> bool {
+fn is_serde(attribute: &Attribute) -> bool {
     attribute.path().is_ident("serde")
 }
 
@@ -255,7 +295,12 @@ impl SeenVariants {
         };
         let Some(first) = first else { return Ok(()) };
         let spanned = match (attribute::read(&variant.attributes), &variant.kind) {
-            (Ok(Some(EventAttribute::Name(name))), _) => name.into_token_stream(),
+            (
+                Ok(Some(EventAttribute::Event(EventArguments {
+                    name: Some(name), ..
+                }))),
+                _,
+            ) => name.into_token_stream(),
             (_, VariantKind::Nested(ty)) => ty.to_token_stream(),
             _ => variant.ident.to_token_stream(),
         };

@@ -8,7 +8,7 @@ use syn::{
     parse_quote,
 };
 
-use crate::event::event_name;
+use crate::options::event_name;
 
 /// The payload, and four arguments from the context.
 const MAX_ARGUMENTS: usize = 5;
