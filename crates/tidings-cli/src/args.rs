@@ -24,6 +24,8 @@ use crate::terminal::{Style, escape_lines, print_labeled};
 pub(crate) use self::bench::Bench;
 pub(crate) use self::completions::Completions;
 pub(crate) use self::console::Console;
+#[cfg(feature = "console")]
+pub(crate) use self::console::Mask;
 pub(crate) use self::context::{Context, ContextAction};
 pub(crate) use self::events::{Listen, PayloadArgs, Request, Send, Speed, To};
 pub(crate) use self::fleet::{Acl, Doctor, Failover, Members, Servers};

@@ -3,6 +3,10 @@
 pub(crate) mod acl;
 pub(crate) mod bench;
 pub(crate) mod completions;
+#[cfg(feature = "console")]
+pub(crate) mod console;
+#[cfg(not(feature = "console"))]
+#[path = "commands/without_console.rs"]
 pub(crate) mod console;
 pub(crate) mod context;
 pub(crate) mod counter;

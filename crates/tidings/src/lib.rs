@@ -125,6 +125,7 @@ pub use request::summary::{Responder, Summary};
 pub use schemars;
 pub use shared::map::SharedMap;
 pub use shared::map::options::MapOptions;
+pub use shared::map::page::MapPage;
 pub use shared::map::watch::{EntryState, EntryWatch, MapWatch};
 pub use shared::map::watchers::MapChange;
 pub use shared::options::Shareable;

@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Parser;
-
-use crate::commands::console::Mask;
 
 const CONSOLE: &str = "\
 Prints an address with a token, which is new at each start. Who has it can see all events and values,
@@ -50,4 +49,39 @@ pub(crate) struct Console {
     /// Let the page change values, maps and counters; a protected context asks for its name at the start.
     #[arg(long, conflicts_with = "hide_payloads")]
     pub(crate) allow_write: bool,
+}
+
+/// A field that is masked in the events and values whose names match a pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mask {
+    pub(crate) pattern: String,
+    pub(crate) field: String,
+}
+
+impl FromStr for Mask {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.rsplit_once(':') {
+            Some((pattern, field)) if !pattern.is_empty() && !field.is_empty() => Ok(Self {
+                pattern: pattern.to_owned(),
+                field: field.to_owned(),
+            }),
+            _ => Err("expected `NAME:FIELD`, as in `user.*:email`"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_has_a_name_and_a_field() {
+        let mask: Mask = "a:b.*:email".parse().unwrap();
+        assert_eq!((&*mask.pattern, &*mask.field), ("a:b.*", "email"));
+        for wrong in ["", "email", ":email", "user.*:"] {
+            assert!(wrong.parse::<Mask>().is_err(), "{wrong}");
+        }
+    }
 }

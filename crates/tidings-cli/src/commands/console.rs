@@ -35,7 +35,6 @@ use self::changes::Allowed;
 use self::guard::Guard;
 use self::hub::Hub;
 use self::look::Looker;
-pub(crate) use self::mask::Mask;
 use self::mask::{Masks, Secrecy};
 use self::sender::Sender;
 use self::servers::Servers;

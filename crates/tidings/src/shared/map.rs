@@ -17,12 +17,14 @@ pub(crate) mod invalidate;
 pub(crate) mod invalidations;
 pub(crate) mod loader;
 pub(crate) mod options;
+pub(crate) mod page;
 pub(crate) mod replica;
 pub(crate) mod single_flight;
 pub(crate) mod watch;
 pub(crate) mod watchers;
 pub(crate) mod write;
 
+use crate::shared::map::page::MapPage;
 use crate::shared::map::replica::MapReplica;
 use crate::shared::map::watch::{EntryWatch, MapWatch};
 
@@ -363,6 +365,39 @@ where
         };
         self.replica.for_each(take).await?;
         Ok(all)
+    }
+
+    /// Returns a page of about 500 entries in Redis, for maps that are too large for [`all`](Self::all).
+    /// The first page has the cursor 0. An entry that is there all the time is on one of the pages, or
+    /// on two of them. Entries that cannot be decoded are left out, as by `all`. Redis returns a small
+    /// map as one page, and `memory:` every map.
+    ///
+    /// ```
+    /// # use tidings::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
+    /// # let bus = Bus::builder("memory:map-page-docs").start().await?;
+    /// let users = bus.map::<u64, String>("users")?;
+    /// users.set(&7, &"Ada".to_owned()).await?;
+    /// let mut cursor = Some(0);
+    /// while let Some(from) = cursor {
+    ///     let page = users.page(from).await?;
+    ///     for (id, name) in page.entries {
+    ///         println!("{id}: {name}");
+    ///     }
+    ///     cursor = page.next;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`len`](Self::len).
+    pub async fn page(&self, cursor: u64) -> Result<MapPage<K, V>, LoadError> {
+        let mut entries = Vec::new();
+        let mut take = |key, value| entries.push((key, value));
+        let next = self.replica.page(cursor, &mut take).await?;
+        let next = Some(next).filter(|next| *next != 0);
+        Ok(MapPage { entries, next })
     }
 
     /// Returns since when cached entries may be out of date because no change was received; `None`

@@ -1,20 +1,12 @@
 //! Masks fields of payloads and values.
 
-use std::str::FromStr;
-
 use serde_json::Value;
 
+use crate::args::Mask;
 use crate::commands::listen::matches;
 
 /// The text in the place of a masked value.
 const MASK: &str = "***";
-
-/// A field that is masked in the events and values whose names match a pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mask {
-    pattern: String,
-    field: String,
-}
 
 /// All masks.
 #[derive(Clone, Debug, Default)]
@@ -25,20 +17,6 @@ pub(super) struct Masks(pub(super) Vec<Mask>);
 pub(super) struct Secrecy {
     pub(super) hides_payloads: bool,
     pub(super) masks: Masks,
-}
-
-impl FromStr for Mask {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.rsplit_once(':') {
-            Some((pattern, field)) if !pattern.is_empty() && !field.is_empty() => Ok(Self {
-                pattern: pattern.to_owned(),
-                field: field.to_owned(),
-            }),
-            _ => Err("expected `NAME:FIELD`, as in `user.*:email`"),
-        }
-    }
 }
 
 impl Masks {
@@ -98,14 +76,5 @@ mod tests {
             json!({ "id": "***", "email": "a@b", "old": [{ "email": { "at": 1 }, "phone": "***" }] })
         );
         assert_eq!(masked(&["*:email"], "tick", json!("email")), json!("email"));
-    }
-
-    #[test]
-    fn a_mask_has_a_name_and_a_field() {
-        let mask: Mask = "a:b.*:email".parse().unwrap();
-        assert_eq!((&*mask.pattern, &*mask.field), ("a:b.*", "email"));
-        for wrong in ["", "email", ":email", "user.*:"] {
-            assert!(wrong.parse::<Mask>().is_err(), "{wrong}");
-        }
     }
 }

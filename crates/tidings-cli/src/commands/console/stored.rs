@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidings::admin::{Admin, StoredKind};
-use tidings::{Bus, SharedMap, Snapshot, report};
+use tidings::{Bus, MapPage, SharedMap, Snapshot, report};
 
 use super::api::Failure;
 use super::limits::PREVIEW;
@@ -16,11 +16,15 @@ use super::mask::Secrecy;
 use super::row::is_small;
 use crate::time::milliseconds_of;
 
-/// The number of entries on a page of a map.
-const PAGE: usize = 500;
+/// The maximum number of entries that are shown of one page of a map. Redis returns about 500, or all
+/// of a map whose values are small and that has a large `hash-max-listpack-entries`.
+const PAGE: usize = 1_000;
 
-/// The maximum number of entries of a map that is read as a whole.
-const MAX_ENTRIES: u64 = 20_000;
+/// The maximum number of pages that are read to find one with entries.
+const PAGES: usize = 20;
+
+/// The maximum length of the values on a page, in bytes.
+const PAGE_BYTES: u64 = 4 << 20;
 
 pub(super) struct Store {
     pub(super) bus: Bus,
@@ -32,8 +36,9 @@ pub(super) struct Store {
 #[derive(Debug, Deserialize)]
 pub(super) struct MapQuery {
     name: String,
+    /// The cursor of the page; a text, as no browser has all numbers.
     #[serde(default)]
-    offset: usize,
+    cursor: String,
     key: Option<String>,
 }
 
@@ -100,33 +105,47 @@ impl Store {
 
     /// Returns a page of a map, or one entry.
     pub(super) async fn map(&self, query: MapQuery) -> Result<Value, Failure> {
-        let map: Entries = self.bus.map(&query.name).map_err(invalid)?;
+        let name = query.name;
+        let map: Entries = self.bus.map(&name).map_err(invalid)?;
         let count = map.len().await.map_err(unavailable)?;
         let mut described = json!({
-            "name": query.name, "count": count, "offset": query.offset, "entries": [],
-            "is_complete": true, "error": null,
-            "is_masked": self.secrecy.masks.cover(&query.name),
+            "name": name, "count": count, "entries": [], "next": null, "error": null,
+            "is_masked": self.secrecy.masks.cover(&name),
         });
         if let Some(key) = query.key {
             let value = map.get(&key).await.map_err(unavailable)?;
-            let entries = value.map(|value| self.entry(&query.name, &key, &value));
+            let entries = value.map(|value| self.entry(&name, &key, &value));
             described["entries"] = entries.into_iter().collect();
-        } else if count > MAX_ENTRIES {
-            let error = format!("the map has {count} entries: search for a key");
-            described["error"] = error.into();
-            described["is_complete"] = false.into();
-        } else {
-            let all = map.all().await.map_err(unavailable)?;
-            let mut all: Vec<(String, Arc<Value>)> = all.into_iter().collect();
-            all.sort_by(|one, other| one.0.cmp(&other.0));
-            let end = query.offset.saturating_add(PAGE);
-            described["is_complete"] = (end >= all.len()).into();
-            let page = all.iter().skip(query.offset).take(PAGE);
-            described["entries"] = page
-                .map(|(key, value)| self.entry(&query.name, key, value))
-                .collect();
+            return Ok(described);
         }
+        let cursor = match &*query.cursor {
+            "" => 0,
+            cursor => cursor.parse().map_err(invalid)?,
+        };
+        let mut page = page(&map, cursor).await?;
+        described["next"] = json!(page.next.map(|next| next.to_string()));
+        if page.entries.len() > PAGE {
+            let more = page.entries.len() - PAGE;
+            described["error"] = format!("{more} entries of this page are not shown").into();
+        }
+        page.entries.sort_by(|one, other| one.0.cmp(&other.0));
+        page.entries.truncate(PAGE);
+        described["entries"] = self.entries(&name, &page.entries);
         Ok(described)
+    }
+
+    fn entries(&self, map: &str, entries: &[(String, Arc<Value>)]) -> Value {
+        let mut bytes = 0;
+        let entries = entries.iter().map(|(key, value)| {
+            if bytes > PAGE_BYTES {
+                let error = "not shown: the page is full (search for the key)";
+                return json!({ "key": key, "value": null, "is_cut": true, "error": error });
+            }
+            let entry = self.entry(map, key, value);
+            bytes += entry["bytes"].as_u64().unwrap_or_default();
+            entry
+        });
+        entries.collect()
     }
 
     pub(super) fn entry(&self, map: &str, key: &str, value: &Value) -> Value {
@@ -164,6 +183,19 @@ impl Store {
             described["is_masked"] = self.secrecy.masks.cover(name).into();
         }
         described
+    }
+}
+
+/// Reads pages until one has entries, or many had none.
+async fn page(map: &Entries, mut cursor: u64) -> Result<MapPage<String, Value>, Failure> {
+    let mut pages = 1;
+    loop {
+        let page = map.page(cursor).await.map_err(unavailable)?;
+        match page.next {
+            Some(next) if page.entries.is_empty() && pages < PAGES => cursor = next,
+            _ => return Ok(page),
+        }
+        pages += 1;
     }
 }
 

@@ -188,34 +188,203 @@ async fn other_methods_and_bodies_are_refused() {
     assert_eq!(console.with_token("/api/about").status, 200);
 }
 
+/// Headers about which two servers may not agree where the request ends.
+const SMUGGLED: [&str; 24] = [
+    "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+    "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+    "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
+    "Content-Length: 5\r\nContent-Length: 6\r\n",
+    "Content-Length: 5\r\nContent-Length: 5\r\n",
+    "Content-Length: 5, 5\r\n",
+    "Content-Length: +5\r\n",
+    "Content-Length: -1\r\n",
+    "Content-Length: 0x5\r\n",
+    "Content-Length: 5 \r\n 6\r\n",
+    "Content-Length : 5\r\n",
+    "Content-Length: 99999999999999999999999\r\n",
+    "Transfer-Encoding: chunked, identity\r\n",
+    "Transfer-Encoding: identity, chunked\r\n",
+    "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+    "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+    "Transfer-Encoding: xchunked\r\n",
+    "Transfer-Encoding : chunked\r\n",
+    "Transfer-Encoding:\x0bchunked\r\n",
+    "Transfer-Encoding:\r\n chunked\r\n",
+    " Transfer-Encoding: chunked\r\n",
+    "X: a\r\n\tb\r\nContent-Length: 5\r\n",
+    "X: a\rContent-Length: 5\r\n",
+    "X: a\nContent-Length: 5\nTransfer-Encoding: chunked\r\n",
+];
+
+/// Bodies in chunks that are not quite right, or have more than data.
+const CHUNKS: [&str; 8] = [
+    "5;a=b\r\nhello\r\n0\r\n\r\n",
+    "0\r\nHost: evil.example\r\n\r\n",
+    "0\n\n",
+    "0x0\r\n\r\n",
+    "-1\r\n\r\n",
+    "FFFFFFFFFFFFFFFF1\r\nhello\r\n0\r\n\r\n",
+    "5\r\nhello0\r\n\r\n",
+    "0 \r\n\r\n",
+];
+
+/// Sends bytes, and returns all that is answered until the console closes the connection.
+fn all_answers(console: &Console, request: &str) -> String {
+    let mut connection = console.connect();
+    let _ = connection.write_all(request.as_bytes());
+    let mut all = Vec::new();
+    // It may be closed with an error, as not everything was read.
+    let _ = connection.read_to_end(&mut all);
+    String::from_utf8_lossy(&all).into_owned()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn smuggled_requests_are_not_answered() {
     let fleet = Fleet::start().await;
-    let console = Console::start(&fleet, &[]);
+    let console = Console::start(&fleet, &["--allow-write"]);
     let (host, bearer) = (console.address, console.bearer());
-    let second =
-        format!("GET /api/about HTTP/1.1\r\nHost: {host}\r\nAuthorization: {bearer}\r\n\r\n");
-    for headers in [
-        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-        "Content-Length: 5\r\nContent-Length: 6\r\n",
-        "Content-Length: +5\r\n",
-        "Content-Length: -1\r\n",
-        "Transfer-Encoding: chunked, identity\r\n",
-        "Transfer-Encoding : chunked\r\n",
-        "Transfer-Encoding:\x0bchunked\r\n",
-        " Transfer-Encoding: chunked\r\n",
-        "X: a\r\n\tb\r\nContent-Length: 5\r\n",
-        "X: a\rContent-Length: 5\r\n",
-    ] {
+    // After it the connection is closed, so that the end of the answers is seen.
+    let second = format!(
+        "GET /api/about HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\
+         Authorization: {bearer}\r\n\r\n"
+    );
+    for headers in SMUGGLED {
         let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n0\r\n\r\n{second}");
-        let mut connection = console.connect();
-        let _ = connection.write_all(request.as_bytes());
-        let mut all = Vec::new();
-        // It may be closed with an error, as not everything was read.
-        let _ = connection.read_to_end(&mut all);
-        let all = String::from_utf8_lossy(&all);
+        let all = all_answers(&console, &request);
+        let answers = all.matches("HTTP/1.1 ").count();
+        assert!(answers <= 1, "{headers:?}: {all}");
         assert!(!all.contains("\"namespace\""), "{headers:?}: {all}");
     }
+    // A request with a body may be followed by another one: what follows is never within the body.
+    let head = console.head(
+        "POST",
+        "/api/state/counter",
+        &[
+            ("Authorization", &bearer),
+            ("Content-Type", "application/json"),
+            ("Transfer-Encoding", "chunked"),
+        ],
+    );
+    for chunks in CHUNKS {
+        let all = all_answers(&console, &format!("{head}{chunks}{second}"));
+        let answers = all.matches("HTTP/1.1 ").count();
+        let firsts = all.matches("HTTP/1.1 400").count() + all.matches("HTTP/1.1 413").count();
+        assert!(answers <= 2 && firsts <= 1, "{chunks:?}: {all}");
+        assert!(answers < 2 || firsts == 1, "{chunks:?}: {all}");
+    }
+}
+
+/// The longest that a slow request may last, with room for a busy machine.
+const SLOW: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "waits for slow requests: `cargo xtask test --long`"]
+async fn two_hundred_slow_connections_end_and_leave_room() {
+    let fleet = Fleet::start().await;
+    let console = Console::start(&fleet, &["--allow-write"]);
+    let bearer = console.bearer();
+    let body = console.head(
+        "POST",
+        "/api/state/counter",
+        &[
+            ("Authorization", &bearer),
+            ("Content-Type", "application/json"),
+            ("Content-Length", "1000000"),
+        ],
+    );
+    let began = Instant::now();
+    let mut slow: Vec<_> = (0..200).map(|_| console.connect()).collect();
+    for (number, connection) in slow.iter_mut().enumerate() {
+        let begin = if number % 2 == 0 {
+            "GET / HTTP/1.1\r\nX: "
+        } else {
+            &*body
+        };
+        let _ = connection.write_all(begin.as_bytes());
+        connection.set_nonblocking(true).unwrap();
+    }
+    // A byte now and then keeps none of them open.
+    let mut open = slow;
+    while !open.is_empty() {
+        assert!(began.elapsed() < SLOW, "{} are open", open.len());
+        open.retain_mut(|connection| {
+            let _ = connection.write_all(b"x");
+            matches!(connection.read(&mut [0; 512]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+        });
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(console.with_token("/api/about").status, 200);
+    assert!(memory(&console) < 64 << 20);
+}
+
+/// Returns the resident memory of the console, in bytes.
+fn memory(console: &Console) -> usize {
+    let path = format!("/proc/{}/status", console.running.id());
+    let status = std::fs::read_to_string(path).unwrap();
+    let mut lines = status.lines();
+    let kilobytes = lines.find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kilobytes = kilobytes.trim().trim_end_matches(" kB");
+    kilobytes.parse::<usize>().unwrap() * 1_024
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "sends 100 MB: `cargo xtask test --long`"]
+async fn a_body_of_100_mb_is_not_read() {
+    let fleet = Fleet::start().await;
+    let console = Console::start(&fleet, &["--allow-write"]);
+    let bearer = console.bearer();
+    let before = memory(&console);
+    for length in [
+        ("Content-Length", "104857600"),
+        ("Transfer-Encoding", "chunked"),
+    ] {
+        let mut request = console
+            .head(
+                "POST",
+                "/api/state/shared",
+                &[
+                    ("Authorization", &bearer),
+                    ("Content-Type", "application/json"),
+                    length,
+                ],
+            )
+            .into_bytes();
+        if length.0 == "Transfer-Encoding" {
+            request.extend_from_slice(b"6400000\r\n");
+        }
+        request.resize(request.len() + 104_857_600, b'x');
+        let began = Instant::now();
+        // The answer may be lost when the connection is closed before the body is read.
+        let answer = console.raw(&request);
+        assert!(answer.is_none_or(|answer| answer.status == 413));
+        assert!(began.elapsed() < SLOW);
+    }
+    assert!(memory(&console) < before + (16 << 20));
+    assert_eq!(console.with_token("/api/about").status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "opens 1,000 streams: `cargo xtask test --long`"]
+async fn of_a_thousand_streams_sixteen_are_open_and_the_memory_is_bounded() {
+    let fleet = Fleet::start().await;
+    let bus = fleet.member("api-1").await;
+    let console = Console::start(&fleet, &[]);
+    let open: Vec<_> = (0..16).map(|_| console.stream("events=true")).collect();
+    for number in 0..984 {
+        let refused = console.try_stream("events=true");
+        assert!(
+            refused.is_err_and(|answer| answer.status == 429),
+            "{number}"
+        );
+    }
+    // Nobody reads: what waits for each is bounded.
+    let payload = "x".repeat(30_000);
+    for _ in 0..2_000 {
+        bus.send_to_all("tick", &payload).await.unwrap();
+    }
+    assert!(memory(&console) < 128 << 20, "{}", memory(&console));
+    drop(open);
+    eventually("there is room again", || console.try_stream("").is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

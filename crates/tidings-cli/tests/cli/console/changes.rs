@@ -8,7 +8,7 @@ use tidings::{Bus, Journal};
 use tokio::sync::Notify;
 
 use super::client::{Answer, Console};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, PASSWORD};
 use crate::support::{Running, text};
 
 /// A request that each path for changes takes.
@@ -421,4 +421,47 @@ async fn a_change_of_a_redis_that_is_away_says_so() {
         assert!([503, 504].contains(&answer.status), "{path}: {answer:?}");
         assert!(!answer.json()["error"].as_str().unwrap().is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_permissions_that_the_book_names_are_enough() {
+    let fleet = Fleet::start().await;
+    let bus = fleet.member_with("api-1", |bus| bus.on("tick", |_: Value| async {}));
+    let bus = bus.await;
+    bus.shared::<u32>("limits").unwrap().set(&1).await.unwrap();
+    let acl = |options: &[&str]| {
+        let all = [&["acl", "--user", "eye"], options].concat();
+        fleet.json(&all)[0]["rules"].as_str().unwrap().to_owned()
+    };
+    let look = ["--members", "--share", "--count", "--observe"];
+    let rules = acl(&look);
+    let password = format!(">{PASSWORD}");
+    let mut set_user = vec!["ACL", "SETUSER", "eye", "on", &password];
+    set_user.extend(rules.split(' '));
+    fleet.redis.command(&set_user).await;
+    let url = fleet
+        .redis
+        .url()
+        .replace("redis://", "redis://eye:hush-hush@");
+    let options = ["--allow-send", "--allow-write", "--url", &url, "--quiet"];
+    let console = Console::start(&fleet, &options);
+    let mut stream = console.stream("events=true");
+    let look = stream.find("look", |look| look["members"][0]["receives"] == true);
+    assert_eq!(look["members_error"], Value::Null);
+    for path in [
+        "state",
+        "state/shared?name=limits",
+        "state/map?name=users",
+        "state/counter?name=visits",
+    ] {
+        assert_eq!(console.api(&format!("/api/{path}"))["error"], Value::Null);
+    }
+    let servers = console.api("/api/servers");
+    assert_eq!(servers["servers"][0]["denied"], json!([]), "{servers}");
+    for (path, body) in CHANGES {
+        let body = body.replace("\"version\":0", "\"version\":1");
+        let answer = console.post(path, &body);
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+    }
+    stream.row(|row| row["name"] == "tick");
 }

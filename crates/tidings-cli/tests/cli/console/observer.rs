@@ -1,7 +1,9 @@
 //! The commands that the console causes, and that it leaves nothing behind.
 
+use std::io::Write as _;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tokio::time::sleep;
 
 use super::client::Console;
@@ -86,6 +88,42 @@ async fn it_is_no_member_and_leaves_nothing_when_it_is_killed() {
     }
     assert!(clients <= 2, "{clients}");
     assert_eq!(keys(&fleet).await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_amid_a_send_it_leaves_no_key_no_member_and_no_paused_client() {
+    let fleet = Fleet::start().await;
+    let silent = |bus: tidings::BusBuilder| {
+        bus.on("tick", |_: serde_json::Value| std::future::pending::<()>())
+    };
+    let bus = fleet.member_with("api-1", silent).await;
+    let before = fleet.redis.cli(&["KEYS", "*"]).await;
+    let mut console = Console::start(&fleet, &["--allow-send", "--allow-write"]);
+    let mut stream = console.stream("events=true");
+    stream.find("look", |_| true);
+    let send = r#"{"event":"tick","to":"all","payload":"1"}"#;
+    let head = console.head(
+        "POST",
+        "/api/send",
+        &[
+            ("Authorization", &console.bearer()),
+            ("Content-Type", "application/json"),
+            ("Content-Length", &send.len().to_string()),
+        ],
+    );
+    let mut waiting = console.connect();
+    waiting.write_all((head + send).as_bytes()).unwrap();
+    stream.row(|row| row["name"] == "tick");
+    console.running.signal(Signal::KILL);
+    console.running.status();
+
+    assert_eq!(fleet.redis.cli(&["KEYS", "*"]).await, before);
+    assert_eq!(bus.members().await.unwrap().len(), 1);
+    let clients = fleet.redis.cli(&["INFO", "clients"]).await;
+    let is_free = |line: &str| !line.starts_with("paused_") || !line.contains("write");
+    assert!(clients.lines().all(is_free), "{clients}");
+    // A paused server would not answer this.
+    bus.counter("visits").unwrap().add(1).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

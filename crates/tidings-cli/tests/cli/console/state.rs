@@ -1,10 +1,34 @@
 //! Shared values, maps and counters.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use tidings::codec::Format;
 
 use super::client::Console;
 use crate::fleet::Fleet;
+
+/// Returns the keys on all pages of a map.
+fn pages(console: &Console, map: &str) -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    let mut cursor = Some(String::new());
+    let mut number = 0;
+    while let Some(from) = cursor {
+        let path = format!("/api/state/map?name={map}&cursor={from}");
+        let page = console.api(&path);
+        let entries = page["entries"].as_array().unwrap();
+        assert!(entries.len() < 1_000, "{}", entries.len());
+        keys.extend(
+            entries
+                .iter()
+                .map(|it| it["key"].as_str().unwrap().to_owned()),
+        );
+        cursor = page["next"].as_str().map(str::to_owned);
+        number += 1;
+    }
+    assert!(number > 1);
+    keys
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_maps_and_counters_are_read_and_not_changed() {
@@ -17,7 +41,7 @@ async fn values_maps_and_counters_are_read_and_not_changed() {
         .await
         .unwrap();
     let map = bus.map::<u32, Value>("users").unwrap();
-    for number in 0..502 {
+    for number in 0..1_502 {
         map.set(&number, &json!({ "id": number })).await.unwrap();
     }
     bus.counter("visits").unwrap().add(7).await.unwrap();
@@ -37,15 +61,9 @@ async fn values_maps_and_counters_are_read_and_not_changed() {
         (&limits["value"], &limits["version"]),
         (&json!({ "per_minute": 60 }), &json!(1))
     );
-    let users = console.api("/api/state/map?name=users");
-    assert_eq!(
-        (&users["count"], &users["is_complete"]),
-        (&json!(502), &json!(false))
-    );
-    assert_eq!(users["entries"].as_array().unwrap().len(), 500);
-    let rest = console.api("/api/state/map?name=users&offset=500");
-    assert_eq!(rest["entries"].as_array().unwrap().len(), 2);
-    assert_eq!(rest["is_complete"], true);
+    let users = pages(&console, "users");
+    assert_eq!(users.len(), 1_502);
+    assert!(users.contains("0") && users.contains("1501"));
     let seventh = console.api("/api/state/map?name=users&key=7");
     assert_eq!(seventh["entries"][0]["value"], json!({ "id": 7 }));
     assert_eq!(console.api("/api/state/counter?name=visits")["value"], 7);
@@ -79,9 +97,31 @@ async fn what_is_missing_invalid_or_too_large_says_so() {
         "/api/state/shared",
         "/api/state/shared?name=",
         "/api/state/shared?name=a%00b",
-        "/api/state/map?name=users&offset=-1",
+        "/api/state/map?name=users&cursor=-1",
         "/api/state/counter?name=%0d%0aX",
     ] {
         assert_eq!(console.with_token(path).status, 400, "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_a_large_map_reads_no_more_than_a_page() {
+    let fleet = Fleet::start().await;
+    let fill = "for i=1,100000 do redis.call('HSET', KEYS[1], i, 'json 1 n {\"id\":'..i..'}') end";
+    fleet
+        .redis
+        .command(&["EVAL", fill, "1", "tidings:{shop}:map:users"])
+        .await;
+    let console = Console::start(&fleet, &[]);
+    fleet.redis.command(&["CONFIG", "RESETSTAT"]).await;
+    let page = console.api("/api/state/map?name=users");
+    assert_eq!(page["count"], 100_000);
+    let entries = page["entries"].as_array().unwrap().len();
+    assert!((400..700).contains(&entries), "{entries}");
+    assert!(page["next"].is_string());
+    let stats = fleet.redis.cli(&["INFO", "commandstats"]).await;
+    assert!(stats.contains("cmdstat_hscan:calls=1,"), "{stats}");
+    assert!(!stats.contains("hgetall"), "{stats}");
+    let last = console.api("/api/state/map?name=users&key=100000");
+    assert_eq!(last["entries"][0]["value"], json!({ "id": 100_000 }));
 }

@@ -142,26 +142,35 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
     pub(crate) async fn for_each(&self, mut take: impl FnMut(K, Arc<V>)) -> Result<(), LoadError> {
         let mut from = 0;
         loop {
-            let requested = Instant::now();
-            let page = self.request(|keys| keys.page(&self.keys, from)).await?;
-            for (field, bytes) in page.entries {
-                match key_of(&self.keys.name, &field) {
-                    Ok(key) if self.lock().invalid.contains(&key) => {}
-                    Ok(key) => {
-                        let field = String::from_utf8_lossy(&field);
-                        let entry = self.entry(&field, Some(&bytes), page.now, requested);
-                        if let Ok(Some(value)) = entry.value {
-                            take(key, value);
-                        }
-                    }
-                    Err(error) => self.report_once(&String::from_utf8_lossy(&field), &field, error),
-                }
-            }
-            if page.next == 0 {
+            from = self.page(from, &mut take).await?;
+            if from == 0 {
                 return Ok(());
             }
-            from = page.next;
         }
+    }
+
+    /// Calls `take` for every decodable entry of a page, and returns the cursor of the next; 0 at the end.
+    pub(crate) async fn page(
+        &self,
+        from: u64,
+        take: &mut impl FnMut(K, Arc<V>),
+    ) -> Result<u64, LoadError> {
+        let requested = Instant::now();
+        let page = self.request(|keys| keys.page(&self.keys, from)).await?;
+        for (field, bytes) in page.entries {
+            match key_of(&self.keys.name, &field) {
+                Ok(key) if self.lock().invalid.contains(&key) => {}
+                Ok(key) => {
+                    let field = String::from_utf8_lossy(&field);
+                    let entry = self.entry(&field, Some(&bytes), page.now, requested);
+                    if let Ok(Some(value)) = entry.value {
+                        take(key, value);
+                    }
+                }
+                Err(error) => self.report_once(&String::from_utf8_lossy(&field), &field, error),
+            }
+        }
+        Ok(page.next)
     }
 
     /// As [`entry`](Self::entry), from an answer.

@@ -36,11 +36,11 @@ function map(value, { turn, find, again }) {
   input.value = parameter("entry");
   const form = h("form", { class: "pair", onsubmit: (event) => { event.preventDefault(); find(input.value); } }, h("label", { for: "entry", class: "hidden" }, "Key of an entry"), input, h("button", {}, "Find"));
   const columns = ["Key", "Value", ...(isChangeable ? [["Change", "right"]] : [])];
-  const end = value.offset + value.entries.length;
-  const pager = value.count > PAGE && value.entries.length > 0 ? h("div", { class: "tools" },
-    button("Earlier", () => turn(Math.max(0, value.offset - PAGE)), { disabled: value.offset === 0 }),
-    h("span", {}, `${number(value.offset + 1)}–${number(end)} of ${number(value.count)}`),
-    button("Later", () => turn(value.offset + PAGE), { disabled: end >= value.count })) : null;
+  const isFirst = parameter("cursor") === "";
+  const more = Math.max(0, value.count - rows.length);
+  const pager = value.next != null || !isFirst ? h("div", { class: "tools" },
+    button("First page", () => turn(""), { disabled: isFirst }), button("Next page", () => turn(value.next), { disabled: value.next == null }),
+    h("span", {}, `${count(rows.length, "entry", "entries")} here, about ${number(more)} more`)) : null;
   return [facts, value.error ? h("p", { class: "remark" }, visible(cut(value.error, 500))) : null,
     h("div", { class: "tools" }, form, isChangeable ? newEntry(value.name, again) : null), rows.length > 0 ? table("Entries", columns, h("tbody", {}, rows)) : null, pager];
 }
@@ -61,9 +61,9 @@ export const state = {
     const detail = h("section", { class: "panel detail", "aria-live": "off" });
     let keys = [], last = "";
     let again = () => {};
-    const pick = (kind, key) => { remember({ kind, name: key, offset: "", entry: "" }); last = ""; draw(); again(); };
-    const turn = (offset) => { remember({ offset: offset || "" }); last = ""; again(); };
-    const find = (entry) => { remember({ entry, offset: "" }); last = ""; again(); };
+    const pick = (kind, key) => { remember({ kind, name: key, cursor: "", entry: "" }); last = ""; draw(); again(); };
+    const turn = (cursor) => { remember({ cursor }); last = ""; again(); };
+    const find = (entry) => { remember({ entry, cursor: "" }); last = ""; again(); };
     const draw = () => {
       const filter = parameter("filter");
       for (const group of groups) {
@@ -84,11 +84,11 @@ export const state = {
       }
       let parts, source;
       try {
-        const value = await json(`/api/state/${kind}`, { name: key, offset: parameter("offset"), key: parameter("entry") }, signal);
+        const value = await json(`/api/state/${kind}`, { name: key, cursor: parameter("cursor"), key: parameter("entry") }, signal);
         source = stringify([kind, key, value, mayChange()]);
         if (source === last) return;
         const redo = () => { last = ""; again(); };
-        parts = { shared, map, counter }[kind](kind === "map" ? { ...value, entries: value.entries ?? [], offset: value.offset ?? 0 } : value, { turn, find, again: redo });
+        parts = { shared, map, counter }[kind](kind === "map" ? { ...value, entries: value.entries ?? [] } : value, { turn, find, again: redo });
       } catch (error) {
         if (!error.status) throw error;
         source = "";
