@@ -113,13 +113,21 @@ fn long() -> Vec<Step> {
     // One at a time, because they measure.
     let console = cargo("test").args(ORDINARY);
     let console = console.args(["--locked", "--test=cli", "--", "--ignored"]);
-    let console = console.args(["--test-threads=1", "console::browser::"]);
+    let console = console.args([
+        "--test-threads=1",
+        "console::browser::",
+        "console::attacks::",
+    ]);
+    let without_console = cargo("clippy").args(["--package", "tidings-cli"]);
+    let without_console = without_console.args(["--no-default-features", "--locked"]);
+    let without_console = without_console.args(["--", "-D", "warnings"]);
     // Optimized, because it decodes ten million payloads.
     let payloads = cargo("test").args(["--release", "--locked"]);
     let payloads = payloads.args(["--package", "tidings-codec", "--test=fast_path"]);
     let payloads = payloads.env(LONG, "1");
     vec![
         Step::new("lints of what measures", lints),
+        Step::new("lints of the program without its console", without_console),
         Step::new("tests of what measures, and compiler errors", tests),
         Step::new("tests of the soak", soak),
         Step::new("more cases", cases),
