@@ -9,10 +9,15 @@ mod member;
 mod session;
 
 mod appearance;
+mod changes;
 mod events;
+mod hostile;
+mod load;
 mod members;
 mod other_origin;
 mod outages;
+mod pictures;
+mod shop;
 mod tabs;
 mod token;
 

@@ -44,7 +44,7 @@ fn counts(stream: &mut Stream, arrived: u64) -> (Value, u64) {
 }
 
 /// Sends this many events a second for this many seconds.
-async fn send(bus: &Bus, per_second: u64, seconds: u64) {
+pub(super) async fn send(bus: &Bus, per_second: u64, seconds: u64) {
     let mut ticks = interval(Duration::from_millis(10));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let each = per_second / 100;

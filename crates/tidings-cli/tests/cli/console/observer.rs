@@ -10,8 +10,11 @@ use super::client::Console;
 use crate::fleet::Fleet;
 use crate::support::eventually;
 
+/// The commands of a bus that does nothing.
+pub(super) const SIGNS_OF_LIFE: [&str; 2] = ["publish", "ping"];
+
 /// Returns the commands that Redis has run for others in this time.
-async fn commands_in(fleet: &Fleet, time: Duration) -> Vec<String> {
+pub(super) async fn commands_in(fleet: &Fleet, time: Duration) -> Vec<String> {
     fleet.redis.command(&["CONFIG", "RESETSTAT"]).await;
     sleep(time).await;
     let stats = fleet.redis.cli(&["INFO", "commandstats"]).await;
@@ -41,8 +44,7 @@ async fn keys(fleet: &Fleet) -> String {
 async fn nothing_but_signs_of_life_is_sent_to_redis_while_nobody_looks() {
     let fleet = Fleet::start().await;
     let console = Console::start(&fleet, &[]);
-    let signs_of_life = ["publish", "ping"];
-    let is_sign = |command: &String| signs_of_life.contains(&&**command);
+    let is_sign = |command: &String| SIGNS_OF_LIFE.contains(&&**command);
 
     let before = commands_in(&fleet, Duration::from_secs(1)).await;
     assert!(before.iter().all(is_sign), "{before:?}");

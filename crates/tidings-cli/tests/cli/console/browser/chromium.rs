@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use fantoccini::wd::Capabilities;
@@ -49,9 +50,21 @@ pub(super) struct Chromium {
 /// A process in a directory of its own.
 struct Started {
     program: &'static str,
-    process: Process,
-    // Removed after the process has ended.
+    /// `None` once it is killed.
+    process: Option<Process>,
     directory: TempDir,
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.process = None;
+        // The processes that it has started end a moment later, and write until then.
+        let is_gone = || fs::remove_dir_all(self.directory.path()).is_ok();
+        let mut tries = 0..100;
+        while !is_gone() && tries.next().is_some() {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 impl Chromium {
@@ -80,6 +93,23 @@ impl Chromium {
     /// The directory with all that the browser keeps, and its log.
     pub(super) fn profile(&self) -> &Path {
         self.browser.directory.path()
+    }
+
+    /// Returns the proportional set size of the largest tab in MiB: its own memory, and its share of
+    /// what it has in common with other processes.
+    pub(super) fn largest_tab(&self) -> u64 {
+        let profile = self.profile().to_str().unwrap().to_owned();
+        let of_tab = |process: &Path| {
+            let command = fs::read_to_string(process.join("cmdline")).ok()?;
+            let is_tab = command.contains("--type=renderer") && command.contains(&profile);
+            let memory = fs::read_to_string(process.join("smaps_rollup")).ok()?;
+            let size = memory.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+            let size: u64 = size.trim().strip_suffix(" kB")?.parse().ok()?;
+            is_tab.then_some(size / 1_024)
+        };
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let sizes = processes.filter_map(|process| of_tab(&process.path()));
+        sizes.max().expect("the browser has a tab")
     }
 }
 
@@ -117,7 +147,7 @@ impl Started {
         );
         Self {
             program,
-            process: process.unwrap(),
+            process: Some(process.unwrap()),
             directory,
         }
     }
@@ -142,7 +172,8 @@ impl Started {
 
     /// Panics if the process has ended.
     fn check(&mut self) {
-        let Some(status) = self.process.exit_status().unwrap() else {
+        let process = self.process.as_mut().unwrap();
+        let Some(status) = process.exit_status().unwrap() else {
             return;
         };
         assert!(

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::Value;
 use tidings::Bus;
 
@@ -20,26 +22,28 @@ const LEASE: &str = "TIDINGS_TEST_LEASE";
 
 /// Starts a member, and waits until it has joined. It dies with the test.
 pub(super) fn start(fleet: &Fleet, name: &str, lease: Duration) -> Running {
-    let mut command = of_this_program(fleet, "process");
+    let mut command = of_this_program(fleet, "member::process");
     command.env(NAME, name);
     let running = Running::start(command.env(LEASE, lease.as_millis().to_string()));
     running.stdout.wait_for("joined");
     running
 }
 
-/// Another process of this program, which runs the function `name` of this module.
+/// Another process of this program, which runs a function of the tests in a browser.
 pub(super) fn of_this_program(fleet: &Fleet, name: &str) -> Command {
     let program = env::current_exe().unwrap();
     let mut command = fleet.command_of(program.to_str().unwrap());
-    let function = format!("console::browser::member::{name}");
+    let function = format!("console::browser::{name}");
     command
         .args([&function, "--exact", "--ignored", "--nocapture"])
         .stdin(Stdio::piped());
     command
 }
 
-/// Ends this process when the one that started it has ended.
+/// Ends this process when the one that started it has ended, also if this one is stopped (on Linux).
 pub(super) fn end_with_parent() {
+    #[cfg(target_os = "linux")]
+    set_parent_process_death_signal(Some(Signal::KILL)).unwrap();
     thread::spawn(|| {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(1);

@@ -1,6 +1,7 @@
 //! Servers that go away and come back.
 
 use serde_json::json;
+use tidings_testkit::Sentinels;
 
 use super::session::Browser;
 use crate::console::client::Console;
@@ -34,6 +35,44 @@ async fn a_restart_of_redis_is_seen_and_the_page_goes_on_without_a_reload() {
     browser.until_text("after").await;
     browser.show("members").await;
     browser.until_text("1 member · 1 receive").await;
+    assert_eq!(browser.eval("isTheSame").await, true, "it was loaded again");
+    browser.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_change_on_the_page_during_a_failover() {
+    let (mut sentinels, fleet) = tokio::join!(Sentinels::start(), Fleet::start());
+    let console = Console::start(&fleet, &["--url", &sentinels.url(), "--timeout", "1s"]);
+    let browser = Browser::open(&console).await;
+    browser.show("redis").await;
+    browser
+        .until_text("1 master · 2 replicas · 3 sentinels")
+        .await;
+    browser
+        .run("globalThis.isTheSame = true", json!(null))
+        .await;
+
+    let killed = sentinels.kill_master().await;
+    let new = sentinels.wait_for_master_other_than(killed).await.port();
+    let change = |port, words: &str| {
+        format!(
+            "[...document.querySelectorAll('.plain li')].some((it) =>
+                it.textContent.endsWith(':{port} {words}'))"
+        )
+    };
+    browser
+        .until(
+            "the old master is gone",
+            &change(killed, "master → unreachable"),
+        )
+        .await;
+    browser
+        .until("there is a new one", &change(new, "replica → master"))
+        .await;
+    let master =
+        format!("document.querySelector('.is-master h2 bdi').textContent.endsWith(':{new}')");
+    browser.until("it is the first", &master).await;
+    browser.save("failover").await;
     assert_eq!(browser.eval("isTheSame").await, true, "it was loaded again");
     browser.finish().await;
 }
