@@ -9,6 +9,7 @@ mod fleet;
 mod global;
 mod journal;
 mod man;
+mod schema;
 mod state;
 mod workers;
 
@@ -32,6 +33,7 @@ pub(crate) use self::fleet::{Acl, Doctor, Failover, Members, Servers};
 pub(crate) use self::global::Global;
 pub(crate) use self::journal::{Journal, JournalAction};
 pub(crate) use self::man::Man;
+pub(crate) use self::schema::{Check, Diff, ReportFormat, Schema, SchemaAction};
 pub(crate) use self::state::{Counter, CounterAction, Map, MapAction, State, StateAction};
 pub(crate) use self::workers::{Format, Ps, Reload, Run, Scale, Stop, strategy};
 
@@ -60,6 +62,7 @@ pub(crate) enum Command {
     Doctor(Doctor),
     Failover(Failover),
     Acl(Acl),
+    Schema(Schema),
     Console(Console),
     Run(Box<Run>),
     Ps(Ps),
@@ -72,7 +75,7 @@ pub(crate) enum Command {
 }
 
 /// The commands below their headings in the help, because clap cannot group commands.
-const GROUPS: [(&str, &[&str]); 7] = [
+const GROUPS: [(&str, &[&str]); 8] = [
     ("Events", &["send", "listen", "request", "bench"]),
     ("Journal", &["journal"]),
     ("State", &["state", "map", "counter"]),
@@ -80,6 +83,7 @@ const GROUPS: [(&str, &[&str]); 7] = [
         "Fleet",
         &["members", "servers", "doctor", "failover", "acl"],
     ),
+    ("Contract", &["schema"]),
     ("Look", &["console"]),
     ("Workers", &["run", "ps", "reload", "scale", "stop"]),
     ("Itself", &["context", "completions", "man"]),
@@ -91,7 +95,7 @@ Exit codes:
   1  it failed, and nothing happened
   2  the arguments or the settings are not valid
   3  done in part: a member or a worker failed, did not respond or had to be killed;
-     `doctor` found an error
+     `doctor` found an error, `schema` a break
   4  unknown: it may have been sent, counted or changed
   5  no member, value or key has this name, id or role, no member handles the event, or there is no
      journal";

@@ -24,6 +24,7 @@ pub(crate) mod reload;
 pub(crate) mod request;
 pub(crate) mod run;
 pub(crate) mod scale;
+pub(crate) mod schema;
 pub(crate) mod send;
 pub(crate) mod servers;
 pub(crate) mod state;
@@ -53,6 +54,7 @@ pub(crate) async fn run_command(app: &App, command: Command) -> anyhow::Result<E
         Command::Failover(failover) => failover::failover(app, &failover).await,
         Command::Console(console) => console::console(app, &console).await,
         Command::Acl(acl) => acl::acl(app, &acl),
+        Command::Schema(schema) => schema::schema(app, &schema.action),
         Command::Run(run) => run::run(app, &run).await,
         Command::Ps(ps) => ps::ps(app, &ps).await,
         Command::Reload(reload) => reload::reload(app, &reload).await,

@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod confirm;
 mod connect;
+mod contract;
 mod declared;
 mod exit;
 mod inspect;

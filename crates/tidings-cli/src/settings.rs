@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use self::address::Address;
 use self::config::Config;
-use self::project::Project;
+pub(crate) use self::project::Project;
 use self::resolve::{Choices, resolve};
 use crate::args::Global;
 use crate::exit::Problem;
@@ -59,14 +59,18 @@ impl fmt::Display for Source {
     }
 }
 
+/// Reads the file of the project that this directory is in, if it has one.
+pub(crate) fn project() -> Result<Option<Project>, Problem> {
+    match env::current_dir() {
+        Ok(directory) => Project::find(&directory),
+        Err(_) => Ok(None),
+    }
+}
+
 impl Settings {
     /// Reads the environment and the files, and returns the settings that count.
     pub(crate) fn read(global: &Global) -> Result<Self, Problem> {
-        let directory = env::current_dir();
-        let project = match directory {
-            Ok(directory) => Project::find(&directory)?,
-            Err(_) => None,
-        };
+        let project = project()?;
         let variables = [
             variable("TIDINGS_URL")?,
             variable("TIDINGS_CONTEXT")?,

@@ -23,8 +23,9 @@ const MANY: &str = "2000";
 const LONG: &str = "TIDINGS_TEST_LONG";
 
 /// Modules with property tests, and those that try more places of a value in the long run.
-const CASES_OF: [&str; 6] = [
+const CASES_OF: [&str; 7] = [
     "address",
+    "changed_once",
     "chaos",
     "round_trip",
     "sequence",
@@ -101,7 +102,7 @@ fn long() -> Vec<Step> {
         .args(["--bin=tidings-steps", "--test=ui"]);
     let cases = cargo("test")
         .args(ORDINARY)
-        .args(["--locked", "--no-fail-fast", "--lib", "--test=codec"])
+        .args(["--locked", "--no-fail-fast", "--lib", "--test=codec", "--bin=tidings"])
         .args(["--"])
         .args(CASES_OF)
         .env(CASES, MANY)

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::contract::Exception;
 use crate::exit::Problem;
 use crate::settings::address::Address;
 use crate::settings::not_parsed;
+use crate::terminal::escape;
 
 const FILE: &str = "tidings.toml";
 
@@ -19,6 +21,10 @@ pub(crate) struct Project {
     pub(crate) url: Option<Address>,
     pub(crate) context: Option<String>,
     pub(crate) namespace: Option<String>,
+    /// The file of the contract, from the directory of the project.
+    pub(crate) contract: Option<PathBuf>,
+    /// Breaks of the contract that are allowed.
+    pub(crate) exceptions: Vec<Exception>,
 }
 
 #[derive(Deserialize)]
@@ -27,6 +33,16 @@ struct ProjectFile {
     url: Option<String>,
     context: Option<String>,
     namespace: Option<String>,
+    contract: Option<toml::Value>,
+}
+
+/// The table `contract`. A text is the file.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ContractTable {
+    file: Option<PathBuf>,
+    #[serde(default)]
+    allow: Vec<Exception>,
 }
 
 impl Project {
@@ -49,8 +65,8 @@ impl Project {
     fn parse(path: PathBuf, text: &str) -> Result<Self, Problem> {
         let file: ProjectFile = toml::from_str(text).map_err(|error| {
             not_parsed(&path, text, &error).help(
-                "a project's file can have `namespace`, and `context` or `url`; passwords belong in \
-                 a context of ~/.config/tidings/config.toml",
+                "a project's file can have `namespace`, `contract`, and `context` or `url`; passwords \
+                 belong in a context of ~/.config/tidings/config.toml",
             )
         })?;
         let url = file.url.map(Address::new);
@@ -66,12 +82,42 @@ impl Project {
             let text = format!("{shown} has both `url` and `context`, and one address is used");
             return Err(Problem::usage(text).help("remove one of them"));
         }
+        let contract = file.contract.map(|value| ContractTable::of(value, &path));
+        let contract = contract.transpose()?.unwrap_or_default();
         Ok(Self {
-            path,
             url,
             context: file.context,
             namespace: file.namespace,
+            contract: contract.file.map(|file| path.with_file_name(file)),
+            exceptions: contract.allow,
+            path,
         })
+    }
+}
+
+impl ContractTable {
+    fn of(value: toml::Value, path: &Path) -> Result<Self, Problem> {
+        let shown = path.display();
+        let table = match value {
+            toml::Value::String(file) => Ok(Self {
+                file: Some(file.into()),
+                allow: Vec::new(),
+            }),
+            table => table.try_into(),
+        };
+        let table: Self = table.map_err(|error: toml::de::Error| {
+            let message = escape(error.message());
+            Problem::usage(format!("cannot read `contract` in {shown}: {message}"))
+        })?;
+        let is_within = |file: &PathBuf| {
+            file.components()
+                .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+        };
+        if !table.file.iter().all(is_within) {
+            let text = format!("the file of `contract` in {shown} is not in the project");
+            return Err(Problem::usage(text).help("write its path from there, without `..`"));
+        }
+        Ok(table)
     }
 }
 
@@ -103,6 +149,8 @@ mod tests {
             "protect = \"hush\"",
             "[contexts.dev]\nurl = \"hush\"",
             "context = \"a\"\nurl = \"redis://a\"",
+            "contract = \"/etc/hush\"",
+            "contract.file = \"../hush\"",
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(!error.contains("hush"), "{error}");
@@ -114,5 +162,18 @@ mod tests {
         let project = parse("context = \"dev\"\nnamespace = \"shop\"").unwrap();
         assert_eq!(project.context.as_deref(), Some("dev"));
         assert_eq!(project.namespace.as_deref(), Some("shop"));
+    }
+
+    #[test]
+    fn a_project_names_its_contract_and_the_exceptions_of_it() {
+        let short = parse("contract = \"contract/events.json\"").unwrap();
+        assert_eq!(short.contract, Some(PathBuf::from("contract/events.json")));
+        let text = "[contract]\nfile = \"events.json\"\n[[contract.allow]]\nrule = \"value-added\"\n\
+                    event = \"order.paid\"\nreason = \"all read it\"\nuntil = \"2027-03-01\"\n";
+        assert_eq!(parse(text).unwrap().exceptions.len(), 1);
+        let error = parse(&text.replace("value-added", "value-aded")).unwrap_err();
+        assert!(error.to_string().contains("`value-aded`"), "{error}");
+        let error = parse(&text.replace("2027-03-01", "soon")).unwrap_err();
+        assert!(error.to_string().contains("must be a day"), "{error}");
     }
 }

@@ -217,6 +217,8 @@ mod tests {
             url: url.map(Address::new),
             context: context.map(str::to_owned),
             namespace: namespace.map(str::to_owned),
+            contract: None,
+            exceptions: Vec::new(),
         }
     }
 

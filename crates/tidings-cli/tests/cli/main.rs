@@ -6,6 +6,7 @@ mod bench;
 mod book;
 mod commands;
 mod console;
+mod contract;
 mod doctor;
 mod events;
 mod every;

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tidings::{Bus, Journal};
 
 use self::validator::errors;
+use crate::contract;
 use crate::failover;
 use crate::fleet::Fleet;
 use crate::listen::{listen, publish_gap_and_unreadable};
@@ -148,6 +149,7 @@ async fn the_json_of_every_command_is_valid_against_the_schema_of_the_book() {
     lines.push(("run", serde_json::from_str(&line).unwrap()));
 
     lines.push(("failover", failover::handed_over().await));
+    lines.extend(contract::each_form());
 
     let printed = lines
         .iter()

@@ -7,6 +7,7 @@ use tidings::{Bus, BusBuilder, HandlerError, Journal, NodeId};
 use tidings_testkit::RedisBuilder;
 
 use super::session::Stage;
+use crate::contract;
 use crate::fleet::{Fleet, NAMESPACE, stuck};
 
 /// The user's file of the page.
@@ -36,6 +37,7 @@ pub(super) async fn fleet_of(heading: &str) -> Option<Stage> {
         "Members" => members().await,
         "Servers" => servers().await,
         "Doctor" => doctor().await,
+        "Contract" => contracts().await,
         _ => return None,
     })
 }
@@ -62,6 +64,27 @@ async fn contexts() -> Stage {
         has_address: false,
         ..stage(fleet, vec![])
     }
+}
+
+/// A repository whose last commit has an older contract than its working tree.
+async fn contracts() -> Stage {
+    const FILE: &str = "contract/events.json";
+    let stage = stage(Fleet::start().await, vec![]);
+    let sandbox = &stage.fleet.sandbox;
+    let with_orders = |fields: &[&str], note: &[&str]| {
+        let mut contract = contract::renamed(fields, fields);
+        let orders = contract::renamed(&[&["id"], note].concat(), &["id"]);
+        contract["events"]["order.paid"] = orders["events"]["user.renamed"].clone();
+        contract::with_hash(&contract)
+    };
+    stage.fleet.write(FILE, &with_orders(&["name"], &[]));
+    contract::git(sandbox, &["init", "--quiet", "--initial-branch=main"]);
+    contract::git(sandbox, &["add", FILE]);
+    contract::git(sandbox, &["commit", "--quiet", "--message", "1.3.0"]);
+    stage
+        .fleet
+        .write(FILE, &with_orders(&["name", "reason"], &["note"]));
+    stage
 }
 
 async fn doctor() -> Stage {

@@ -1,0 +1,93 @@
+//! `tidings schema check`: compares the contract with that of another revision.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use crate::app::App;
+use crate::args::{Check, ReportFormat};
+use crate::commands::schema::git::Git;
+use crate::commands::schema::print::{Compared, Printer};
+use crate::commands::schema::source::{Read, path_of, read, read_any, read_revision};
+use crate::contract::{Asked, Day, Direction, Exceptions, Level, check as compare};
+use crate::exit::{Exit, Problem};
+use crate::settings;
+use crate::terminal::escape;
+
+pub(super) fn check(app: &App, args: &Check) -> anyhow::Result<Exit> {
+    let path = path_of(args.contract.file.as_deref())?;
+    let new = read(&path)?;
+    let baselines = baselines(args, &path)?;
+    let mut exceptions = exceptions()?;
+    let printer = Printer {
+        file: &new.name,
+        text: &new.text,
+        format: if app.is_json() {
+            ReportFormat::Json
+        } else {
+            args.format
+        },
+    };
+    let mut compared = Vec::new();
+    for old in &baselines {
+        let mut report = compare(&old.contract, &new.contract, &asked(args));
+        let allowed = exceptions.take(&mut report.findings);
+        let one = Compared {
+            against: &old.name,
+            report,
+            allowed,
+        };
+        printer.compared(&one, &new.contract)?;
+        compared.push(one);
+    }
+    for remark in exceptions.remarks() {
+        app.warn(&escape(remark));
+    }
+    if baselines.is_empty() {
+        app.remark(format_args!(
+            "{} is new: there is nothing to compare it with",
+            new.name
+        ));
+    }
+    printer.summary(&compared)?;
+    let mut findings = compared.iter().flat_map(|it| &it.report.findings);
+    let is_broken = findings.any(|finding| finding.level == Level::Break);
+    Ok(if is_broken {
+        Exit::Incomplete
+    } else {
+        Exit::Done
+    })
+}
+
+fn asked(args: &Check) -> Asked {
+    let mut asked = Asked::default();
+    if let Some(direction) = args.direction {
+        asked.directions = vec![Direction::from(direction)];
+    }
+    asked
+}
+
+/// Reads the contracts to compare with. There is none if the file is new.
+fn baselines(args: &Check, path: &Path) -> Result<Vec<Read>, Problem> {
+    if let Some(against) = &args.against {
+        return Ok(read_any(path, against)?.into_iter().collect());
+    }
+    let git = Git::of(path)?;
+    if !args.all {
+        let revision = git.default_revision()?;
+        return Ok(read_revision(git, &revision, None)?.into_iter().collect());
+    }
+    let mut read = Vec::new();
+    for tag in git.tags()? {
+        read.extend(read_revision(git, &tag, None)?);
+    }
+    Ok(read)
+}
+
+fn exceptions() -> Result<Exceptions, Problem> {
+    let project = settings::project()?;
+    let exceptions = project
+        .map(|project| project.exceptions)
+        .unwrap_or_default();
+    let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    Ok(Exceptions::new(exceptions, Day::of(&now)))
+}

@@ -1,0 +1,208 @@
+//! The file of the contract in another revision, as git has it.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::Command;
+
+use crate::exit::Problem;
+use crate::terminal::escape;
+
+/// The revisions that are compared with by default: the first that exists.
+const DEFAULTS: [&str; 4] = ["origin/main", "origin/master", "main", "master"];
+
+/// A text that each contract has.
+const MARK: &str = "\"tidings\": 1";
+
+/// The directory of the file, in a repository.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Git<'a> {
+    directory: &'a Path,
+    file: &'a Path,
+}
+
+/// A revision that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Revision {
+    /// As it was given: `origin/main`.
+    pub(super) name: String,
+    id: String,
+}
+
+impl<'a> Git<'a> {
+    /// Looks for the repository that the file is in.
+    pub(super) fn of(file: &'a Path) -> Result<Self, Problem> {
+        let directory = file.parent().filter(|it| *it != Path::new(""));
+        let git = Self {
+            directory: directory.unwrap_or(Path::new(".")),
+            file,
+        };
+        if git.run(&["rev-parse", "--is-inside-work-tree"])?.is_some() {
+            return Ok(git);
+        }
+        let shown = escape(file.display());
+        Err(Problem::failed(format!("{shown} is in no git repository"))
+            .help("name a file to compare with: --against old.json"))
+    }
+
+    /// Returns the revision that is compared with if none was named.
+    pub(super) fn default_revision(self) -> Result<Revision, Problem> {
+        for name in DEFAULTS {
+            if let Some(revision) = self.find(name)? {
+                return Ok(revision);
+            }
+        }
+        let [first, others @ ..] = DEFAULTS;
+        let text = format!(
+            "there is no revision {first} to compare with, nor {}",
+            others.join(", ")
+        );
+        let problem = Problem::failed(text);
+        Err(match self.help_for(first)? {
+            Some(help) => problem.help(help),
+            None => problem.help("name the revision that is deployed: --against v1.3.0"),
+        })
+    }
+
+    /// Returns a revision by its name.
+    pub(super) fn revision(self, name: &str) -> Result<Revision, Problem> {
+        if let Some(revision) = self.find(name)? {
+            return Ok(revision);
+        }
+        let problem = Problem::failed(format!("there is no revision or file `{}`", escape(name)));
+        Err(match self.help_for(name)? {
+            Some(help) => problem.help(help),
+            None => problem.help("`git log --oneline` and `git tag` list revisions"),
+        })
+    }
+
+    pub(super) fn find(self, name: &str) -> Result<Option<Revision>, Problem> {
+        let commit = format!("{name}^{{commit}}");
+        let verify = [
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            "--short",
+            "--end-of-options",
+        ];
+        let id = self.run(&[&verify[..], &[&commit]].concat())?;
+        Ok(id.map(|id| Revision {
+            name: name.to_owned(),
+            id: id.trim().to_owned(),
+        }))
+    }
+
+    /// Returns the tags, the oldest version first.
+    pub(super) fn tags(self) -> Result<Vec<Revision>, Problem> {
+        let tags = self.run(&["tag", "--list", "--sort=version:refname"])?;
+        let tags = tags.unwrap_or_default();
+        let found = tags.lines().filter_map(|tag| self.find(tag).transpose());
+        let found = found.collect::<Result<Vec<_>, _>>()?;
+        if found.is_empty() {
+            let problem = Problem::failed("the repository has no tags to compare with");
+            return Err(problem.help(if self.is_shallow()? {
+                "this clone is shallow: git fetch --tags --unshallow"
+            } else {
+                "name one revision instead: --against REV"
+            }));
+        }
+        Ok(found)
+    }
+
+    /// Returns the text of the file in a revision, or of another file there. `None` if the revision
+    /// has no contract yet.
+    pub(super) fn show(
+        self,
+        revision: &Revision,
+        path: Option<&str>,
+    ) -> Result<Option<String>, Problem> {
+        let name = path.map_or_else(|| format!("./{}", self.name()), str::to_owned);
+        let object = format!("{}:{name}", revision.id);
+        if let Some(text) = self.run(&["show", "--end-of-options", &object])? {
+            return Ok(Some(text));
+        }
+        let shown = escape(path.map_or_else(|| self.file.display().to_string(), str::to_owned));
+        let problem = Problem::failed(format!("{revision} has no {shown}"));
+        let others = self.contracts_in(revision)?;
+        match &others[..] {
+            [] if path.is_none() => Ok(None),
+            [] => Err(problem.help("the path is that from the root of the repository")),
+            [other, ..] => {
+                let name = &revision.name;
+                Err(problem.help(format!(
+                    "it has another contract: --against {name}:{}",
+                    escape(other)
+                )))
+            }
+        }
+    }
+
+    /// Returns the name of the file in its directory.
+    fn name(self) -> String {
+        let name = self.file.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// Returns the paths of the contracts in a revision.
+    fn contracts_in(self, revision: &Revision) -> Result<Vec<String>, Problem> {
+        let search = [
+            "grep",
+            "--full-name",
+            "--files-with-matches",
+            "--fixed-strings",
+            "-e",
+            MARK,
+        ];
+        let found = self.run(&[&search[..], &[&revision.id, "--", ":/*.json"]].concat())?;
+        let found = found.unwrap_or_default();
+        let paths = found.lines().filter_map(|line| line.split_once(':'));
+        Ok(paths.map(|(_, path)| path.to_owned()).collect())
+    }
+
+    /// Returns how to get a revision that is missing from a shallow clone.
+    fn help_for(self, name: &str) -> Result<Option<String>, Problem> {
+        if !self.is_shallow()? {
+            return Ok(None);
+        }
+        let name = escape(name);
+        let fetch = match name.strip_prefix("origin/") {
+            Some(branch) => {
+                format!("git fetch --depth=1 origin {branch}:refs/remotes/origin/{branch}")
+            }
+            None => format!("git fetch --depth=1 origin tag {name}"),
+        };
+        Ok(Some(format!("this clone is shallow: {fetch}")))
+    }
+
+    fn is_shallow(self) -> Result<bool, Problem> {
+        let answer = self.run(&["rev-parse", "--is-shallow-repository"])?;
+        Ok(answer.is_some_and(|answer| answer.trim() == "true"))
+    }
+
+    /// Runs git, and returns what it prints; `None` if it fails.
+    fn run(self, arguments: &[&str]) -> Result<Option<String>, Problem> {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(self.directory).args(arguments);
+        match command.output() {
+            Ok(output) if output.status.success() => {
+                Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(Problem::failed(
+                "cannot read another revision: there is no `git`",
+            )
+            .help("install git, or name a file to compare with: --against old.json")),
+            Err(error) => Err(Problem::failed(format!("cannot run git: {error}"))),
+        }
+    }
+}
+
+impl std::fmt::Display for Revision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, id } = self;
+        if name == id {
+            f.write_str(id)
+        } else {
+            write!(f, "{id} ({})", escape(name))
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The contract of a program: what its events, values and responses look like, and whether another
+//! version can read them.
+//!
+//! Nothing here reads a file. A schema becomes [`shape`]s, [`obstacle`] compares two of them,
+//! [`inclusion`] compares all parts of two schemas, and [`check`] two contracts in both directions.
+
+mod alias;
+mod allow;
+mod changes;
+mod check;
+mod explain;
+mod inclusion;
+mod lint;
+mod model;
+mod obstacle;
+mod rule;
+mod schemas;
+mod shape;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::allow::{Day, Exception, Exceptions};
+pub(crate) use self::check::{Asked, Finding, Level, Report, check};
+pub(crate) use self::lint::{Remark, lint};
+pub(crate) use self::model::{Contract, NotRead};
+pub(crate) use self::rule::{Direction, Rule};

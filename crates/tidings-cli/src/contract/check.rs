@@ -1,0 +1,462 @@
+//! The comparison of two contracts, event by event, in both directions.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::contract::alias::with_aliases;
+use crate::contract::changes::changes;
+use crate::contract::explain::{Reason, explain};
+use crate::contract::inclusion::Inclusion;
+use crate::contract::model::{Contract, Event, Side, Sides};
+use crate::contract::rule::{Direction, Rule};
+use crate::contract::schemas::Schemas;
+
+const BOTH: [Direction; 2] = [Direction::NewReadsOld, Direction::OldReadsNew];
+
+/// How bad a change is, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Level {
+    /// Old and new processes can read each other.
+    Fine,
+    Warning,
+    /// One side cannot read the other.
+    Break,
+}
+
+/// A change, and who cannot read what because of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) level: Level,
+    /// The kind of place: `event`, `response`, `value`, `map` or `counter`.
+    pub(crate) kind: &'static str,
+    /// The name of the event, value, map or counter.
+    pub(crate) name: String,
+    pub(crate) path: String,
+    /// None if the change is fine.
+    pub(crate) rule: Option<Rule>,
+    /// The rule of the part that has changed, if `rule` is about responses or values.
+    pub(crate) cause: Option<Rule>,
+    pub(crate) direction: Option<Direction>,
+    pub(crate) text: String,
+    pub(crate) instead: Option<String>,
+}
+
+/// What the two contracts are called in sentences.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    pub(crate) old: String,
+    pub(crate) new: String,
+}
+
+/// The directions that are checked. Values and responses of both versions always meet.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) directions: Vec<Direction>,
+    pub(crate) names: Names,
+}
+
+/// The result of a check.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) findings: Vec<Finding>,
+    /// The number of events, values and maps without a change.
+    pub(crate) unchanged: usize,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self {
+            directions: BOTH.to_vec(),
+            names: Names {
+                old: "old processes".to_owned(),
+                new: "new processes".to_owned(),
+            },
+        }
+    }
+}
+
+/// Compares two contracts.
+pub(crate) fn check(old: &Contract, new: &Contract, asked: &Asked) -> Report {
+    // A schema with aliases has to live as long as the comparison.
+    let [old_reads, new_reads] = [old, new].map(reads_of_events);
+    let inclusions = BOTH.map(|direction| {
+        let (writer, reader) = match direction {
+            Direction::NewReadsOld => (old, new),
+            Direction::OldReadsNew => (new, old),
+        };
+        Inclusion::new(
+            Schemas::new(Side::Writes, writer.definitions_of(Side::Writes)),
+            Schemas::new(Side::Reads, reader.definitions_of(Side::Reads)),
+        )
+    });
+    let mut comparison = Comparison {
+        old,
+        new,
+        asked,
+        inclusions,
+        definitions: [old, new].map(|it| it.definitions_of(Side::Reads)),
+        report: Report::default(),
+    };
+    comparison.events(&old_reads, &new_reads);
+    comparison.shared("value", &old.values, &new.values);
+    comparison.shared("map", &old.maps, &new.maps);
+    comparison.counters();
+    let mut report = comparison.report;
+    report
+        .findings
+        .sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    report
+}
+
+fn reads_of_events(contract: &Contract) -> BTreeMap<&str, Value> {
+    let events = contract.events.iter();
+    let reads = events.filter_map(|(name, event)| {
+        let reads = event.payload.get(Side::Reads)?;
+        Some((name.as_str(), with_aliases(reads, &event.alias)))
+    });
+    reads.collect()
+}
+
+struct Comparison<'a> {
+    old: &'a Contract,
+    new: &'a Contract,
+    asked: &'a Asked,
+    /// One for each direction, in the order of `BOTH`.
+    inclusions: [Inclusion<'a, 'a>; 2],
+    /// Those of the readers, old and new.
+    definitions: [BTreeMap<&'a str, &'a Value>; 2],
+    report: Report,
+}
+
+/// A place of the contract: an event, a response, a value or a map.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    kind: &'static str,
+    name: &'a str,
+}
+
+/// The schemas of a place, on both sides of both versions.
+#[derive(Clone, Copy)]
+struct Schemas2<'a> {
+    writes: [&'a Value; 2],
+    reads: [&'a Value; 2],
+}
+
+impl<'a> Comparison<'a> {
+    fn events(
+        &mut self,
+        old_reads: &'a BTreeMap<&str, Value>,
+        new_reads: &'a BTreeMap<&str, Value>,
+    ) {
+        let (old, new) = (self.old, self.new);
+        for (name, was) in &old.events {
+            let place = Place {
+                kind: "event",
+                name,
+            };
+            let Some(is) = new.events.get(name) else {
+                self.removed(place, was);
+                continue;
+            };
+            let before = self.report.findings.len();
+            self.event(
+                place,
+                [was, is],
+                [old_reads.get(&**name), new_reads.get(&**name)],
+            );
+            self.responses(name, [was.response.as_ref(), is.response.as_ref()]);
+            if self.report.findings.len() == before {
+                self.report.unchanged += 1;
+            }
+        }
+        let added = new
+            .events
+            .keys()
+            .filter(|name| !old.events.contains_key(*name));
+        for name in added {
+            let is_renamed = old.events.iter().any(|(other, was)| {
+                !new.events.contains_key(other) && is_renamed(was, &new.events[name])
+            });
+            if !is_renamed {
+                let place = Place {
+                    kind: "event",
+                    name,
+                };
+                self.fine(place, ".", "the event was added");
+            }
+        }
+    }
+
+    fn removed(&mut self, place: Place<'a>, was: &Event) {
+        let (old, new) = (&self.old.events, &self.new.events);
+        let mut added = new.iter().filter(|(name, _)| !old.contains_key(*name));
+        let name = place.name;
+        let [old, new] = [&self.asked.names.old, &self.asked.names.new];
+        let renamed = added.find(|(_, is)| is_renamed(was, is));
+        let (level, rule, text) = if let Some((other, _)) = renamed {
+            let is_break = self.asked.directions.contains(&Direction::OldReadsNew);
+            let level = if is_break {
+                Level::Break
+            } else {
+                Level::Warning
+            };
+            let text = format!(
+                "{old} and {new} do not handle each other's events: `{name}` looks renamed to `{other}`"
+            );
+            (level, Rule::EventRenamed, text)
+        } else {
+            let text = format!("{old} may still send it, and {new} do not handle it");
+            (Level::Warning, Rule::EventRemoved, text)
+        };
+        self.report.findings.push(Finding {
+            level,
+            kind: place.kind,
+            name: name.to_owned(),
+            path: ".".to_owned(),
+            rule: Some(rule),
+            cause: None,
+            direction: None,
+            text,
+            instead: Some(rule.instead().to_owned()),
+        });
+    }
+
+    fn event(&mut self, place: Place<'a>, events: [&'a Event; 2], reads: [Option<&'a Value>; 2]) {
+        let [was, is] = events;
+        if was.opaque || is.opaque {
+            return;
+        }
+        let writes = [was, is].map(|it| it.payload.get(Side::Writes));
+        let ([Some(old_writes), Some(new_writes)], [Some(old_reads), Some(new_reads)]) =
+            (writes, reads)
+        else {
+            self.without_schema(place, &was.payload, &is.payload);
+            return;
+        };
+        let schemas = Schemas2 {
+            writes: [old_writes, new_writes],
+            reads: [old_reads, new_reads],
+        };
+        self.compare(place, schemas, None, &self.asked.directions.clone());
+    }
+
+    fn responses(&mut self, name: &'a str, responses: [Option<&'a Sides>; 2]) {
+        let place = Place {
+            kind: "response",
+            name,
+        };
+        match responses {
+            [Some(was), Some(is)] => {
+                self.sides(
+                    place,
+                    [was, is],
+                    Rule::ResponseChanged,
+                    &self.asked.directions.clone(),
+                );
+            }
+            [None, Some(_)] => self.fine(place, ".", "the response was added"),
+            [Some(_), None] => {
+                let [old, new] = [&self.asked.names.old, &self.asked.names.new];
+                let text = format!("{old} that request it get no response from {new}");
+                self.push_break(
+                    place,
+                    ".",
+                    Rule::ResponseChanged,
+                    Direction::OldReadsNew,
+                    text,
+                );
+            }
+            [None, None] => {}
+        }
+    }
+
+    /// Compares values or maps, which all versions read and write.
+    fn shared(
+        &mut self,
+        kind: &'static str,
+        old: &'a BTreeMap<String, Sides>,
+        new: &'a BTreeMap<String, Sides>,
+    ) {
+        for (name, was) in old {
+            let place = Place { kind, name };
+            let Some(is) = new.get(name) else {
+                self.fine(place, ".", &format!("the {kind} was removed"));
+                continue;
+            };
+            let before = self.report.findings.len();
+            self.sides(place, [was, is], Rule::ValueChanged, &BOTH);
+            if self.report.findings.len() == before {
+                self.report.unchanged += 1;
+            }
+        }
+        for name in new.keys().filter(|name| !old.contains_key(*name)) {
+            self.fine(Place { kind, name }, ".", &format!("the {kind} was added"));
+        }
+    }
+
+    fn counters(&mut self) {
+        let (old, new) = (&self.old.counters, &self.new.counters);
+        for (these, others, what) in [(old, new, "removed"), (new, old, "added")] {
+            for name in these.keys().filter(|name| !others.contains_key(*name)) {
+                let place = Place {
+                    kind: "counter",
+                    name,
+                };
+                self.fine(place, ".", &format!("the counter was {what}"));
+            }
+        }
+    }
+
+    fn sides(
+        &mut self,
+        place: Place<'a>,
+        [was, is]: [&'a Sides; 2],
+        rule: Rule,
+        directions: &[Direction],
+    ) {
+        let of = |side| [was.get(side), is.get(side)];
+        let ([Some(old_writes), Some(new_writes)], [Some(old_reads), Some(new_reads)]) =
+            (of(Side::Writes), of(Side::Reads))
+        else {
+            self.without_schema(place, was, is);
+            return;
+        };
+        let schemas = Schemas2 {
+            writes: [old_writes, new_writes],
+            reads: [old_reads, new_reads],
+        };
+        self.compare(place, schemas, Some(rule), directions);
+    }
+
+    fn compare(
+        &mut self,
+        place: Place<'a>,
+        schemas: Schemas2<'a>,
+        rule: Option<Rule>,
+        directions: &[Direction],
+    ) {
+        let mut is_broken = false;
+        for (index, direction) in BOTH.into_iter().enumerate() {
+            if !directions.contains(&direction) {
+                continue;
+            }
+            // New readers read what old processes write, and the other way round.
+            let (written, read) = (schemas.writes[index], schemas.reads[1 - index]);
+            let inclusion = &mut self.inclusions[index];
+            let pair = (inclusion.writes.id(written), inclusion.reads.id(read));
+            if inclusion.holds(pair) {
+                continue;
+            }
+            is_broken = true;
+            for reason in explain(inclusion, pair, direction) {
+                self.broken(place, rule, direction, reason);
+            }
+        }
+        if !is_broken {
+            for (path, text) in changes(schemas.reads, &self.definitions) {
+                self.fine(place, &path, &text);
+            }
+        }
+    }
+
+    fn broken(
+        &mut self,
+        place: Place<'a>,
+        rule: Option<Rule>,
+        direction: Direction,
+        reason: Reason,
+    ) {
+        let [old, new] = [&self.asked.names.old, &self.asked.names.new];
+        let (readers, writers) = match direction {
+            Direction::NewReadsOld => (new, old),
+            Direction::OldReadsNew => (old, new),
+        };
+        let text = match place.kind {
+            "response" => format!("{readers} cannot read the response of {writers}"),
+            _ => format!("{readers} cannot read what {writers} write"),
+        };
+        let text = format!("{text}: {}", reason.what);
+        self.report.findings.push(Finding {
+            level: Level::Break,
+            kind: place.kind,
+            name: place.name.to_owned(),
+            path: reason.path,
+            rule: Some(rule.unwrap_or(reason.rule)),
+            cause: rule.map(|_| reason.rule),
+            direction: Some(direction),
+            text,
+            instead: Some(reason.rule.instead().to_owned()),
+        });
+    }
+
+    fn push_break(
+        &mut self,
+        place: Place<'a>,
+        path: &str,
+        rule: Rule,
+        direction: Direction,
+        text: String,
+    ) {
+        if !self.asked.directions.contains(&direction) {
+            return;
+        }
+        self.report.findings.push(Finding {
+            level: Level::Break,
+            kind: place.kind,
+            name: place.name.to_owned(),
+            path: path.to_owned(),
+            rule: Some(rule),
+            cause: None,
+            direction: Some(direction),
+            text,
+            instead: Some(rule.instead().to_owned()),
+        });
+    }
+
+    /// Warns of a place whose schema is not known any more, or was not.
+    fn without_schema(&mut self, place: Place<'a>, was: &Sides, is: &Sides) {
+        if !is.is_unknown() {
+            return self.fine(place, ".", "a schema was added");
+        }
+        if was.is_unknown() {
+            return;
+        }
+        let rule = Rule::NoSchema;
+        self.report.findings.push(Finding {
+            level: Level::Warning,
+            kind: place.kind,
+            name: place.name.to_owned(),
+            path: ".".to_owned(),
+            rule: Some(rule),
+            cause: None,
+            direction: None,
+            text: "it had a schema, and has none now: nothing can be checked".to_owned(),
+            instead: Some(rule.instead().to_owned()),
+        });
+    }
+
+    fn fine(&mut self, place: Place<'_>, path: &str, text: &str) {
+        self.report.findings.push(Finding {
+            level: Level::Fine,
+            kind: place.kind,
+            name: place.name.to_owned(),
+            path: path.to_owned(),
+            rule: None,
+            cause: None,
+            direction: None,
+            text: text.to_owned(),
+            instead: None,
+        });
+    }
+}
+
+/// Returns whether an event that was removed may be one that was added: both have the same fields.
+fn is_renamed(was: &Event, is: &Event) -> bool {
+    let writes = was.payload.get(Side::Writes);
+    let has_fields =
+        writes.is_some_and(|it| it.get("properties").is_some() || it.get("$ref").is_some());
+    has_fields && writes == is.payload.get(Side::Writes)
+}

@@ -1,0 +1,300 @@
+//! What is wrong with a pair that does not hold: each obstacle with its place.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::contract::inclusion::{Inclusion, Pair};
+use crate::contract::obstacle::{Obstacle, obstacles};
+use crate::contract::rule::{Direction, Rule};
+use crate::contract::shape::{Alternative, Shape};
+
+/// The most reasons that are listed for an event.
+const MOST: usize = 20;
+
+/// The most places of an event in which the same two types are compared.
+const PLACES: usize = 3;
+
+/// Why a value cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reason {
+    pub(crate) rule: Rule,
+    /// Where in the payload: `.address.street`, `.items[]`; `.` for all of it.
+    pub(crate) path: String,
+    /// What is written and what is read.
+    pub(crate) what: String,
+}
+
+/// Lists the reasons why a pair does not hold.
+pub(super) fn explain(
+    inclusion: &mut Inclusion<'_, '_>,
+    pair: Pair,
+    direction: Direction,
+) -> Vec<Reason> {
+    let mut explanation = Explanation {
+        inclusion,
+        direction,
+        places: HashMap::new(),
+        waiting: VecDeque::from([(pair, String::new())]),
+        reasons: Vec::new(),
+    };
+    while let Some((pair, path)) = explanation.waiting.pop_front()
+        && explanation.reasons.len() < MOST
+    {
+        explanation.pair(pair, &path);
+    }
+    explanation.reasons
+}
+
+struct Explanation<'a, 'w, 'r> {
+    inclusion: &'a mut Inclusion<'w, 'r>,
+    direction: Direction,
+    /// The number of places of each pair. A type that contains itself has the same reasons again.
+    places: HashMap<Pair, usize>,
+    /// The pairs that are explained next, those with the shortest paths first.
+    waiting: VecDeque<(Pair, String)>,
+    reasons: Vec<Reason>,
+}
+
+impl Explanation<'_, '_, '_> {
+    fn pair(&mut self, pair: Pair, path: &str) {
+        let writes = self.inclusion.writes.alternatives(pair.0);
+        let reads = self.inclusion.reads.alternatives(pair.1);
+        if writes.is_empty() || reads.is_empty() {
+            self.add(
+                Rule::TypeChanged,
+                path,
+                "no value can be read here".to_owned(),
+            );
+        }
+        for written in writes.iter() {
+            let found: Vec<_> = reads.iter().map(|read| self.left(written, read)).collect();
+            if found.iter().any(Vec::is_empty) {
+                continue;
+            }
+            let nearest = nearest(written, &reads, &found);
+            match nearest {
+                Some(index) => self.alternative(written, &reads[index], &found[index], path),
+                None if !reads.is_empty() => self.other_type(written, &reads, path),
+                None => {}
+            }
+        }
+    }
+
+    /// Returns the obstacles between two alternatives, without the parts that can be read.
+    fn left(&self, written: &Alternative, read: &Alternative) -> Vec<Obstacle> {
+        let mut found = obstacles(written, read);
+        found.retain(|obstacle| match obstacle {
+            Obstacle::Part { pair, .. } => !self.inclusion.part_holds(*pair),
+            _ => true,
+        });
+        found
+    }
+
+    fn alternative(
+        &mut self,
+        written: &Alternative,
+        read: &Alternative,
+        found: &[Obstacle],
+        path: &str,
+    ) {
+        let path = match variant_of(written) {
+            Some(Variant::Tagged { name, .. }) => format!("{path}({name})"),
+            _ => path.to_owned(),
+        };
+        for obstacle in found {
+            if let Obstacle::Part { place, pair } = obstacle {
+                let places = self.places.entry(*pair).or_default();
+                *places += 1;
+                if *places <= PLACES {
+                    self.waiting.push_back((*pair, format!("{path}{place}")));
+                }
+                continue;
+            }
+            self.obstacle(obstacle, written, read, &path);
+        }
+    }
+
+    fn obstacle(
+        &mut self,
+        obstacle: &Obstacle,
+        written: &Alternative,
+        read: &Alternative,
+        path: &str,
+    ) {
+        let rule = Rule::of(obstacle, self.direction);
+        match obstacle {
+            Obstacle::Missing { field, is_optional } => {
+                let path = format!("{path}.{field}");
+                if let Some(old) = self.renamed(field, written, read) {
+                    let what = format!("`{field}` is required, and `{old}` is written");
+                    return self.add(Rule::FieldRenamed, &path, what);
+                }
+                let how = if *is_optional { "not always" } else { "not" };
+                self.add(
+                    rule,
+                    &path,
+                    format!("`{field}` is required, and {how} written"),
+                );
+            }
+            Obstacle::Denied { field } => {
+                let what = format!("`{field}` is written, and unknown fields are denied");
+                self.add(rule, &format!("{path}.{field}"), what);
+            }
+            Obstacle::Texts { unknown } => {
+                let unknown: Vec<_> = unknown.iter().map(|it| format!("`{it}`")).collect();
+                let what = format!("{} is written, and not known", unknown.join(", "));
+                self.add(rule, path, what);
+            }
+            Obstacle::Constraint { keyword } => {
+                let what = format!("{} is written, and {}", written.describe(), read.describe());
+                let what = format!("{what} with another `{keyword}` is read");
+                self.add(rule, path, what);
+            }
+            Obstacle::NumberKeys => {
+                let what = "one side has numbers as keys, and the other texts".to_owned();
+                self.add(rule, path, what);
+            }
+            Obstacle::Range if is_other_range(written, read) => {
+                self.add(Rule::TypeChanged, path, written_and_read(written, &[read]));
+            }
+            _ => self.add(rule, path, written_and_read(written, &[read])),
+        }
+    }
+
+    /// Returns the field that is written in place of a missing one: unknown to the reader, with a
+    /// type that it can read.
+    fn renamed(
+        &mut self,
+        missing: &str,
+        written: &Alternative,
+        read: &Alternative,
+    ) -> Option<String> {
+        let (Shape::Object(written), Shape::Object(read)) = (&written.shape, &read.shape) else {
+            return None;
+        };
+        let wanted = *read.fields.get(missing)?;
+        let unknown = written.fields.iter();
+        let unknown = unknown.filter(|(name, _)| !read.fields.contains_key(*name));
+        let mut similar: Vec<_> = unknown
+            .filter(|(name, id)| {
+                let is_same = self.inclusion.holds((**id, wanted));
+                is_same && written.required.contains(*name)
+            })
+            .map(|(name, _)| (strsim::normalized_levenshtein(name, missing), name))
+            .collect();
+        similar.sort_by(|one, other| one.0.total_cmp(&other.0));
+        similar.pop().map(|(_, name)| name.clone())
+    }
+
+    /// Adds the reason for a type that no alternative of the reader has.
+    fn other_type(&mut self, written: &Alternative, reads: &[Alternative], path: &str) {
+        let names: Vec<_> = reads.iter().filter_map(variant_of).collect();
+        let variant = variant_of(written).filter(|_| !names.is_empty());
+        if let Some(variant) = variant {
+            let name = variant.name();
+            let what = format!("the variant `{name}` is written, and not known");
+            return self.add(Rule::VariantChanged, path, what);
+        }
+        let rule = match (&written.shape, reads) {
+            (Shape::Null, _) => Rule::of_null(self.direction),
+            (Shape::Anything, _) => Rule::of(&Obstacle::Anything, self.direction),
+            // A variant without fields is a text beside objects.
+            (Shape::Text(text), _) if text.values.is_some() && !names.is_empty() => {
+                Rule::VariantChanged
+            }
+            _ => Rule::TypeChanged,
+        };
+        let reads: Vec<_> = reads.iter().collect();
+        self.add(rule, path, written_and_read(written, &reads));
+    }
+
+    fn add(&mut self, rule: Rule, path: &str, what: String) {
+        let path = if path.is_empty() { "." } else { path };
+        let reason = Reason {
+            rule,
+            path: path.to_owned(),
+            what,
+        };
+        if self.reasons.len() < MOST && !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
+    }
+}
+
+/// A variant of an enum, by what distinguishes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Variant<'a> {
+    /// The only field is the name of the variant.
+    Field(&'a str),
+    /// A field has the name.
+    Tagged { tag: &'a str, name: &'a str },
+}
+
+impl<'a> Variant<'a> {
+    fn name(self) -> &'a str {
+        match self {
+            Self::Field(name) | Self::Tagged { name, .. } => name,
+        }
+    }
+}
+
+fn variant_of(alternative: &Alternative) -> Option<Variant<'_>> {
+    let Shape::Object(object) = &alternative.shape else {
+        return None;
+    };
+    let field = object.only_field().map(Variant::Field);
+    let tag = || {
+        object
+            .tag
+            .as_ref()
+            .map(|(tag, name)| Variant::Tagged { tag, name })
+    };
+    field.or_else(tag)
+}
+
+/// Returns the alternative that was probably meant to read this one.
+fn nearest(written: &Alternative, reads: &[Alternative], found: &[Vec<Obstacle>]) -> Option<usize> {
+    let variant = variant_of(written);
+    let same_type = (0..reads.len()).filter(|index| {
+        let is_other_type = |it: &Obstacle| matches!(it, Obstacle::Type | Obstacle::Anything);
+        !found[*index].iter().any(is_other_type)
+    });
+    let candidates: Vec<_> = same_type.collect();
+    let same: Vec<_> = candidates
+        .iter()
+        .copied()
+        .filter(|index| variant_of(&reads[*index]) == variant)
+        .collect();
+    let are_variants = variant.is_some() && reads.iter().any(|it| variant_of(it).is_some());
+    let candidates = if same.is_empty() && !are_variants {
+        candidates
+    } else {
+        same
+    };
+    candidates
+        .into_iter()
+        .min_by_key(|index| found[*index].len())
+}
+
+/// Returns whether neither range contains the other.
+fn is_other_range(written: &Alternative, read: &Alternative) -> bool {
+    match (&written.shape, &read.shape) {
+        (
+            Shape::Integer { min, max },
+            Shape::Integer {
+                min: least,
+                max: most,
+            },
+        ) => !(min <= least && most <= max),
+        _ => false,
+    }
+}
+
+fn written_and_read(written: &Alternative, reads: &[&Alternative]) -> String {
+    let mut read: Vec<_> = reads.iter().map(|it| it.describe()).collect();
+    read.dedup();
+    format!(
+        "{} is written, and {} is read",
+        written.describe(),
+        read.join(" or ")
+    )
+}

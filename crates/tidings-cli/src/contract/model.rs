@@ -1,0 +1,210 @@
+//! `Contract`: the file `contract/events.json`.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The version of the format that this program reads.
+const VERSION: u64 = 1;
+
+/// The parts of the file that its hash covers.
+const HASHED: [&str; 5] = ["counters", "definitions", "events", "maps", "values"];
+
+/// What they have beside schemas.
+const NOT_HASHED: [&str; 2] = ["handled_by", "since"];
+
+/// What a program writes and reads.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Contract {
+    pub(crate) events: BTreeMap<String, Event>,
+    pub(crate) values: BTreeMap<String, Sides>,
+    pub(crate) maps: BTreeMap<String, Sides>,
+    pub(crate) counters: BTreeMap<String, Value>,
+    pub(crate) definitions: BTreeMap<String, Sides>,
+    /// Descriptions and defaults, by place and JSON pointer.
+    pub(crate) annotations: BTreeMap<String, BTreeMap<String, Value>>,
+    pub(crate) package: Package,
+    pub(crate) hash: String,
+    /// False if somebody has edited the file.
+    #[serde(skip)]
+    pub(crate) is_as_written: bool,
+}
+
+/// An event, and the response if it is a request.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Event {
+    #[serde(flatten)]
+    pub(crate) payload: Sides,
+    pub(crate) response: Option<Sides>,
+    /// True if the event has no schema on purpose.
+    pub(crate) opaque: bool,
+    /// Further names of fields that readers accept.
+    pub(crate) alias: BTreeMap<String, Vec<String>>,
+    pub(crate) handled_by: Vec<String>,
+}
+
+/// The schemas of what is written and what is read.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Sides {
+    both: Option<Value>,
+    writes: Option<Value>,
+    reads: Option<Value>,
+    pub(crate) since: Option<String>,
+}
+
+/// Where the contract comes from.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Package {
+    pub(crate) name: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) repository: Option<String>,
+    pub(crate) license: Option<String>,
+}
+
+/// Why a text is not a contract.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotRead {
+    /// It is not JSON, or has another form.
+    Invalid(String),
+    /// It was written by a newer version of tidings.
+    Newer(u64),
+}
+
+/// What processes write, or what they read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Side {
+    Writes,
+    Reads,
+}
+
+impl Contract {
+    pub(crate) fn parse(text: &str) -> Result<Self, NotRead> {
+        let invalid = |error: serde_json::Error| NotRead::Invalid(error.to_string());
+        let value: Value = serde_json::from_str(text).map_err(invalid)?;
+        match value["tidings"].as_u64() {
+            Some(VERSION) => {}
+            Some(newer) if newer > VERSION => return Err(NotRead::Newer(newer)),
+            _ => return Err(NotRead::Invalid("it has no `\"tidings\": 1`".to_owned())),
+        }
+        let hash = hash(&value);
+        let contract: Self = serde_json::from_value(value).map_err(invalid)?;
+        Ok(Self {
+            is_as_written: contract.hash == hash,
+            ..contract
+        })
+    }
+
+    /// Returns the source file of an event, if it is known.
+    pub(crate) fn source_of(&self, event: &str) -> Option<&str> {
+        let places = self.annotations.get(&format!("events.{event}"))?;
+        places.get("")?.get("source")?.as_str()
+    }
+
+    /// Returns the definitions of a side, by name.
+    pub(super) fn definitions_of(&self, side: Side) -> BTreeMap<&str, &Value> {
+        let definitions = self.definitions.iter();
+        definitions
+            .filter_map(|(name, sides)| Some((name.as_str(), sides.get(side)?)))
+            .collect()
+    }
+}
+
+impl Sides {
+    pub(crate) fn get(&self, side: Side) -> Option<&Value> {
+        let one = match side {
+            Side::Writes => &self.writes,
+            Side::Reads => &self.reads,
+        };
+        one.as_ref().or(self.both.as_ref())
+    }
+
+    /// Returns whether there is no schema.
+    pub(crate) fn is_unknown(&self) -> bool {
+        [Side::Writes, Side::Reads]
+            .iter()
+            .all(|side| self.get(*side).is_none())
+    }
+}
+
+impl fmt::Display for NotRead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(why) => write!(f, "it is not a contract: {why}"),
+            Self::Newer(version) => write!(
+                f,
+                "it has format {version}, and this `tidings` reads format {VERSION}"
+            ),
+        }
+    }
+}
+
+/// Returns the hash of what is written and read.
+fn hash(contract: &Value) -> String {
+    let mut text = String::from("{");
+    for (index, part) in HASHED.iter().enumerate() {
+        let empty = Value::Object(Map::new());
+        let places = contract.get(*part).unwrap_or(&empty);
+        let is_schema = *part == "definitions";
+        let comma = if index == 0 { "" } else { "," };
+        let _ = write!(text, "{comma}\"{part}\":");
+        write_sorted(places, if is_schema { usize::MAX } else { 0 }, &mut text);
+    }
+    text.push('}');
+    format!("{:016x}", fnv(text.as_bytes()))
+}
+
+/// Writes JSON without spaces, and with sorted keys. At depth 1, that of an event, it leaves out what
+/// is not hashed.
+fn write_sorted(value: &Value, depth: usize, text: &mut String) {
+    match value {
+        Value::Object(object) => {
+            let is_hashed = |key: &&String| depth != 1 || !NOT_HASHED.contains(&key.as_str());
+            let mut keys: Vec<_> = object.keys().filter(is_hashed).collect();
+            keys.sort();
+            text.push('{');
+            for (index, key) in keys.into_iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                *text += &Value::from(key.as_str()).to_string();
+                text.push(':');
+                write_sorted(&object[key], depth.saturating_add(1), text);
+            }
+            text.push('}');
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    text.push(',');
+                }
+                write_sorted(item, depth.saturating_add(1), text);
+            }
+            text.push(']');
+        }
+        other => *text += &other.to_string(),
+    }
+}
+
+/// FNV-1a with 64 bits.
+fn fnv(bytes: &[u8]) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(PRIME);
+    bytes.iter().fold(OFFSET, step)
+}
+
+/// Returns the text of a contract with its hash. The library writes the file; this is for tests.
+#[cfg(test)]
+pub(crate) fn with_hash(mut contract: Value) -> String {
+    contract["tidings"] = VERSION.into();
+    contract["hash"] = hash(&contract).into();
+    serde_json::to_string_pretty(&contract).expect("JSON can be written")
+}

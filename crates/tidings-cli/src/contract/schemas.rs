@@ -1,0 +1,422 @@
+//! All schemas of one side of a contract, and the alternatives of each.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
+
+use crate::contract::model::Side;
+use crate::contract::shape::{
+    Alternative, List, Object, Rest, Shape, Text, constraints, integer, shapes_of_values, types_of,
+};
+
+/// A schema, or several that hold at the same time.
+pub(super) type Id = usize;
+
+/// The schema that allows each value.
+pub(super) const ANYTHING: Id = 0;
+
+static NOTHING: Value = Value::Bool(false);
+static NULL: LazyLock<Value> = LazyLock::new(|| json!({ "type": "null" }));
+
+/// The longest chain of references that leads to no shape.
+const REFERENCES: usize = 64;
+
+/// The schemas of one side: what processes write, or what they read.
+#[derive(Debug)]
+pub(super) struct Schemas<'a> {
+    side: Side,
+    definitions: BTreeMap<&'a str, &'a Value>,
+    joined: Vec<Vec<&'a Value>>,
+    ids: HashMap<Vec<*const Value>, Id>,
+    alternatives: HashMap<Id, Rc<[Alternative]>>,
+}
+
+impl<'a> Schemas<'a> {
+    pub(super) fn new(side: Side, definitions: BTreeMap<&'a str, &'a Value>) -> Self {
+        Self {
+            side,
+            definitions,
+            joined: vec![Vec::new()],
+            ids: HashMap::from([(Vec::new(), ANYTHING)]),
+            alternatives: HashMap::new(),
+        }
+    }
+
+    pub(super) fn id(&mut self, schema: &'a Value) -> Id {
+        self.join(vec![schema])
+    }
+
+    /// Returns the schema of what is allowed by all of these.
+    fn join(&mut self, mut schemas: Vec<&'a Value>) -> Id {
+        for schema in &mut schemas {
+            *schema = self.target(schema);
+        }
+        schemas.retain(|schema| **schema != Value::Bool(true));
+        let mut key: Vec<*const Value> = schemas.iter().map(|it| std::ptr::from_ref(*it)).collect();
+        key.sort_unstable();
+        key.dedup();
+        if let Some(id) = self.ids.get(&key) {
+            return *id;
+        }
+        let id = self.joined.len();
+        self.joined.push(schemas);
+        self.ids.insert(key, id);
+        id
+    }
+
+    /// Returns the definition that a schema only refers to, so that it is compared once.
+    fn target(&self, schema: &'a Value) -> &'a Value {
+        let mut target = schema;
+        for _ in 0..REFERENCES {
+            let only = target.as_object().filter(|it| it.len() == 1);
+            let reference = only.and_then(|it| it.get("$ref")?.as_str());
+            match reference.and_then(|reference| self.definition(reference)) {
+                Some(definition) => target = definition,
+                None => return target,
+            }
+        }
+        schema
+    }
+
+    fn definition(&self, reference: &str) -> Option<&'a Value> {
+        let name = reference.strip_prefix("#/definitions/")?;
+        let name = name.replace("~1", "/").replace("~0", "~");
+        self.definitions.get(name.as_str()).copied()
+    }
+
+    fn meet_ids(&mut self, one: Id, other: Id) -> Id {
+        let both = [&self.joined[one][..], &self.joined[other][..]].concat();
+        self.join(both)
+    }
+
+    pub(super) fn alternatives(&mut self, id: Id) -> Rc<[Alternative]> {
+        if let Some(known) = self.alternatives.get(&id) {
+            return Rc::clone(known);
+        }
+        let mut all = vec![Alternative::of(Shape::Anything)];
+        for schema in self.joined[id].clone() {
+            let of_schema = self.expand(schema, 0);
+            all = self.meet_all(all, of_schema);
+        }
+        let mut all = with_joined_texts(all);
+        if self.side == Side::Reads {
+            self.expect_no_content(&mut all);
+        }
+        let all: Rc<[Alternative]> = all.into();
+        self.alternatives.insert(id, Rc::clone(&all));
+        all
+    }
+
+    /// Variants without fields may be those of `#[serde(tag, content)]`, which read no content but null,
+    /// although their schema does not say so.
+    fn expect_no_content(&mut self, all: &mut [Alternative]) {
+        let null = self.id(&NULL);
+        let variants = all.iter().filter_map(Alternative::as_variant);
+        let contents: BTreeSet<_> = variants.flat_map(Object::contents).cloned().collect();
+        let content = contents.first().filter(|_| contents.len() == 1);
+        if content.is_none() && !contents.is_empty() {
+            return;
+        }
+        for alternative in all.iter_mut() {
+            let Shape::Object(object) = &mut alternative.shape else {
+                continue;
+            };
+            if object.tag.is_none() || object.fields.len() > 1 || object.rest != Rest::Unnamed {
+                continue;
+            }
+            match content {
+                Some(content) => drop(object.fields.insert(content.clone(), null)),
+                None => object.rest = Rest::Each(null),
+            }
+        }
+    }
+
+    fn expand(&mut self, schema: &'a Value, depth: usize) -> Vec<Alternative> {
+        let schema = match schema {
+            Value::Object(schema) => schema,
+            Value::Bool(false) => return Vec::new(),
+            _ => return vec![Alternative::of(Shape::Anything)],
+        };
+        let mut all = self.own(schema);
+        if let Some(Value::String(reference)) = schema.get("$ref") {
+            let referenced = self.referenced(reference, depth);
+            all = self.meet_all(all, referenced);
+        }
+        for part in list_of(schema, "allOf") {
+            let part = self.expand(part, depth);
+            all = self.meet_all(all, part);
+        }
+        for keyword in ["anyOf", "oneOf"] {
+            if let Some(Value::Array(branches)) = schema.get(keyword) {
+                let branches = branches.iter();
+                let any: Vec<_> = branches.flat_map(|it| self.expand(it, depth)).collect();
+                all = self.meet_all(all, any);
+            }
+        }
+        all
+    }
+
+    fn referenced(&mut self, reference: &str, depth: usize) -> Vec<Alternative> {
+        match self.definition(reference) {
+            Some(definition) if depth < REFERENCES => self.expand(definition, depth + 1),
+            // Nothing is known about it: only the same reference has the same shape.
+            _ => {
+                let mut unknown = Alternative::of(Shape::Anything);
+                let constraint = ("$ref".to_owned(), Value::from(reference));
+                unknown.constraints.extend([constraint]);
+                vec![unknown]
+            }
+        }
+    }
+
+    /// Returns the shapes of a schema without what it refers to.
+    fn own(&mut self, schema: &'a Map<String, Value>) -> Vec<Alternative> {
+        let constraints = constraints(schema);
+        let shapes = match (schema.get("const"), schema.get("enum"), schema.get("type")) {
+            (Some(value), ..) => shapes_of_values(std::slice::from_ref(value)),
+            (None, Some(Value::Array(values)), _) => shapes_of_values(values),
+            (_, _, Some(types)) => types_of(types)
+                .into_iter()
+                .map(|kind| self.shape(kind, schema))
+                .collect(),
+            _ if ["properties", "required", "additionalProperties"]
+                .iter()
+                .any(|keyword| schema.contains_key(*keyword)) =>
+            {
+                vec![self.shape("object", schema)]
+            }
+            _ => vec![Shape::Anything],
+        };
+        // Nested constants have no shape, and are only compared.
+        let is_nested = constraints.contains_key("const") || constraints.contains_key("enum");
+        let shapes = if is_nested {
+            vec![Shape::Anything]
+        } else {
+            shapes
+        };
+        let shapes = shapes.into_iter().map(|shape| Alternative {
+            shape,
+            constraints: constraints.clone(),
+        });
+        shapes.collect()
+    }
+
+    fn shape(&mut self, kind: &str, schema: &'a Map<String, Value>) -> Shape {
+        let bound = |keyword, other| schema.get(keyword).and_then(Value::as_u64).unwrap_or(other);
+        match kind {
+            "null" => Shape::Null,
+            "boolean" => Shape::Bool(None),
+            "integer" => integer(schema),
+            "number" => Shape::Number {
+                is_single: schema.get("format").and_then(Value::as_str) == Some("float"),
+            },
+            "string" => Shape::Text(Text {
+                values: None,
+                min: bound("minLength", 0),
+                max: bound("maxLength", u64::MAX),
+            }),
+            "array" => {
+                let (first, rest) = self.items(schema);
+                let (min, max) = (bound("minItems", 0), bound("maxItems", u64::MAX));
+                Shape::List(List {
+                    first,
+                    rest,
+                    min,
+                    max,
+                })
+            }
+            "object" => Shape::Object(self.object(schema)),
+            _ => Shape::Anything,
+        }
+    }
+
+    fn items(&mut self, schema: &'a Map<String, Value>) -> (Vec<Id>, Id) {
+        match schema.get("items") {
+            Some(Value::Array(first)) => {
+                let first = first.iter().map(|item| self.id(item)).collect();
+                let rest = schema.get("additionalItems");
+                (first, rest.map_or(ANYTHING, |rest| self.id(rest)))
+            }
+            Some(each) => (Vec::new(), self.id(each)),
+            None => (Vec::new(), ANYTHING),
+        }
+    }
+
+    fn object(&mut self, schema: &'a Map<String, Value>) -> Object {
+        let mut named = |keyword| -> BTreeMap<String, Id> {
+            let named = schema.get(keyword).and_then(Value::as_object);
+            let named = named.into_iter().flatten();
+            named
+                .map(|(name, it)| (name.clone(), self.id(it)))
+                .collect()
+        };
+        let (fields, patterns) = (named("properties"), named("patternProperties"));
+        let required = list_of(schema, "required").iter();
+        let rest = match schema.get("additionalProperties") {
+            None => Rest::Unnamed,
+            Some(Value::Bool(false)) => Rest::Denied,
+            Some(each) => Rest::Each(self.id(each)),
+        };
+        Object {
+            fields,
+            required: required
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
+            patterns,
+            rest,
+            tag: tag_of(schema),
+        }
+    }
+
+    fn meet_all(&mut self, some: Vec<Alternative>, others: Vec<Alternative>) -> Vec<Alternative> {
+        match (&some[..], &others[..]) {
+            ([one], _) if one.is_anything() => return others,
+            (_, [one]) if one.is_anything() => return some,
+            _ => {}
+        }
+        let pairs = some
+            .iter()
+            .flat_map(|one| others.iter().map(move |it| (one, it)));
+        pairs
+            .filter_map(|(one, other)| self.meet(one, other))
+            .collect()
+    }
+
+    /// Returns what is allowed by both.
+    fn meet(&mut self, one: &Alternative, other: &Alternative) -> Option<Alternative> {
+        let shape = match (&one.shape, &other.shape) {
+            (Shape::Anything, shape) | (shape, Shape::Anything) => shape.clone(),
+            (Shape::Null, Shape::Null) => Shape::Null,
+            (Shape::Bool(None), Shape::Bool(value)) | (Shape::Bool(value), Shape::Bool(None)) => {
+                Shape::Bool(*value)
+            }
+            (number @ Shape::Number { is_single: true }, Shape::Number { .. })
+            | (Shape::Number { .. }, number @ (Shape::Number { .. } | Shape::Integer { .. }))
+            | (number @ Shape::Integer { .. }, Shape::Number { .. }) => number.clone(),
+            (
+                Shape::Integer { min, max },
+                Shape::Integer {
+                    min: least,
+                    max: most,
+                },
+            ) => Shape::Integer {
+                min: *min.max(least),
+                max: *max.min(most),
+            },
+            (Shape::Text(one), Shape::Text(other)) => Shape::Text(meet_texts(one, other)?),
+            (Shape::List(one), Shape::List(other)) => Shape::List(self.meet_lists(one, other)),
+            (Shape::Object(one), Shape::Object(other)) => {
+                Shape::Object(self.meet_objects(one, other))
+            }
+            _ => return None,
+        };
+        let mut constraints = one.constraints.clone();
+        constraints.extend(other.constraints.clone());
+        Some(Alternative { shape, constraints })
+    }
+
+    fn meet_lists(&mut self, one: &List, other: &List) -> List {
+        let length = one.first.len().max(other.first.len());
+        let first = (0..length).map(|it| self.meet_ids(one.item(it), other.item(it)));
+        List {
+            first: first.collect(),
+            rest: self.meet_ids(one.rest, other.rest),
+            min: one.min.max(other.min),
+            max: one.max.min(other.max),
+        }
+    }
+
+    /// Joins the fields: a flattened type is a part of the object.
+    fn meet_objects(&mut self, one: &Object, other: &Object) -> Object {
+        let patterns = [&one.patterns, &other.patterns].map(Clone::clone);
+        let [mut patterns, more] = patterns;
+        for (pattern, id) in more {
+            let met = patterns.get(&pattern).copied().unwrap_or(ANYTHING);
+            patterns.insert(pattern, self.meet_ids(met, id));
+        }
+        let names: BTreeSet<_> = one.fields.keys().chain(other.fields.keys()).collect();
+        let mut fields = BTreeMap::new();
+        for name in names {
+            let ids = [one, other].map(|it| self.allowed_in(it, name));
+            fields.insert(name.clone(), self.meet_ids(ids[0], ids[1]));
+        }
+        let required = one.required.union(&other.required);
+        Object {
+            fields,
+            required: required.cloned().collect(),
+            patterns,
+            rest: match (one.rest, other.rest) {
+                (Rest::Denied, _) | (_, Rest::Denied) => Rest::Denied,
+                (Rest::Each(one), Rest::Each(other)) => Rest::Each(self.meet_ids(one, other)),
+                (Rest::Unnamed, rest) | (rest, Rest::Unnamed) => rest,
+            },
+            tag: one.tag.clone().or_else(|| other.tag.clone()),
+        }
+    }
+
+    /// Returns what an object allows for a field, which it may not name.
+    fn allowed_in(&mut self, object: &Object, name: &str) -> Id {
+        match (object.fields.get(name).copied(), object.rest) {
+            (Some(id), _) | (None, Rest::Each(id)) => id,
+            (None, Rest::Unnamed) => ANYTHING,
+            (None, Rest::Denied) => self.id(&NOTHING),
+        }
+    }
+}
+
+fn list_of<'a>(schema: &'a Map<String, Value>, keyword: &str) -> &'a [Value] {
+    schema
+        .get(keyword)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+/// Returns the required field that has one text only, and the text.
+fn tag_of(schema: &Map<String, Value>) -> Option<(String, String)> {
+    let fields = schema.get("properties")?.as_object()?;
+    let mut required = list_of(schema, "required").iter().filter_map(Value::as_str);
+    required.find_map(|field| {
+        let field_schema = fields.get(field)?;
+        let one = match field_schema["enum"].as_array().map(Vec::as_slice) {
+            Some([one]) => one,
+            _ => &field_schema["const"],
+        };
+        Some((field.to_owned(), one.as_str()?.to_owned()))
+    })
+}
+
+fn meet_texts(one: &Text, other: &Text) -> Option<Text> {
+    let values = match (&one.values, &other.values) {
+        (Some(one), Some(other)) => Some(one.intersection(other).cloned().collect()),
+        (Some(values), None) | (None, Some(values)) => Some(values.clone()),
+        (None, None) => None,
+    };
+    let (min, max) = (one.min.max(other.min), one.max.min(other.max));
+    let is_empty = values.as_ref().is_some_and(BTreeSet::is_empty);
+    (!is_empty && min <= max).then_some(Text { values, min, max })
+}
+
+/// Joins the texts of an enum, which may be in one schema or in one for each variant.
+fn with_joined_texts(all: Vec<Alternative>) -> Vec<Alternative> {
+    let mut values = BTreeSet::new();
+    let mut others = Vec::new();
+    for alternative in all {
+        match alternative.shape {
+            Shape::Text(Text {
+                values: Some(some), ..
+            }) if alternative.constraints.is_empty() => values.extend(some),
+            _ => others.push(alternative),
+        }
+    }
+    if !values.is_empty() {
+        let values = Some(values);
+        others.push(Alternative::of(Shape::Text(Text {
+            values,
+            ..Text::ALL
+        })));
+    }
+    others
+}
