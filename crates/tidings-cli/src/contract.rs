@@ -6,13 +6,17 @@
 
 mod alias;
 mod allow;
+mod asyncapi;
 mod changes;
 mod check;
 mod explain;
+mod export;
 mod inclusion;
+mod json_schema;
 mod lint;
 mod model;
 mod obstacle;
+mod payload;
 mod rule;
 mod schemas;
 mod shape;
@@ -20,7 +24,10 @@ mod shape;
 mod tests;
 
 pub(crate) use self::allow::{Day, Exception, Exceptions};
+pub(crate) use self::asyncapi::asyncapi;
 pub(crate) use self::check::{Asked, Finding, Level, Report, check};
+pub(crate) use self::json_schema::json_schemas;
 pub(crate) use self::lint::{Remark, lint};
 pub(crate) use self::model::{Contract, NotRead};
+pub(crate) use self::payload::unreadable;
 pub(crate) use self::rule::{Direction, Rule};

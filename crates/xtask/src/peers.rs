@@ -22,6 +22,10 @@ const FAULTS_SCRIPTS: &str = "crates/tidings-faults/peers";
 const BROWSER_PREPARED: &str = "target/browser/axe";
 const BROWSER_SCRIPTS: &str = "crates/tidings-cli/tests/cli/console/browser/axe";
 
+/// The same for the tests of `tidings schema export`.
+const ASYNCAPI_PREPARED: &str = "target/asyncapi";
+const ASYNCAPI_SCRIPTS: &str = "crates/tidings-cli/tests/cli/contract/asyncapi";
+
 /// Installs what the benchmark compares with, if it is missing.
 pub(crate) fn prepare() {
     let steps = [
@@ -46,6 +50,11 @@ pub(crate) fn prepare_programs() -> Result<()> {
 /// Installs what the tests of the web console run in their browser.
 pub(crate) fn prepare_browser() -> Result<()> {
     prepare_javascript(BROWSER_SCRIPTS, BROWSER_PREPARED)
+}
+
+/// Installs the parser that checks AsyncAPI documents.
+pub(crate) fn prepare_asyncapi() -> Result<()> {
+    prepare_javascript(ASYNCAPI_SCRIPTS, ASYNCAPI_PREPARED)
 }
 
 /// Installs what the fault program compares with, if it is missing.

@@ -51,6 +51,7 @@ pub(crate) fn run_long() -> Result<()> {
         VALGRIND.ensure()?;
     }
     peers::prepare_programs()?;
+    peers::prepare_asyncapi()?;
     run_all(&long())
 }
 
@@ -102,7 +103,13 @@ fn long() -> Vec<Step> {
         .args(["--bin=tidings-steps", "--test=ui"]);
     let cases = cargo("test")
         .args(ORDINARY)
-        .args(["--locked", "--no-fail-fast", "--lib", "--test=codec", "--bin=tidings"])
+        .args([
+            "--locked",
+            "--no-fail-fast",
+            "--lib",
+            "--test=codec",
+            "--bin=tidings",
+        ])
         .args(["--"])
         .args(CASES_OF)
         .env(CASES, MANY)
@@ -111,6 +118,8 @@ fn long() -> Vec<Step> {
     let programs = cargo("test").args(ORDINARY);
     let programs = programs.args(["--locked", "--test=tests", "--"]);
     let programs = programs.args(["--ignored", "programs::"]);
+    let documents = cargo("test").args(["--locked", "--package", "tidings-cli", "--test=cli"]);
+    let documents = documents.args(["--", "--ignored", "contract::export"]);
     // One at a time, because they measure.
     let console = cargo("test").args(ORDINARY);
     let console = console.args(["--locked", "--test=cli", "--", "--ignored"]);
@@ -134,6 +143,7 @@ fn long() -> Vec<Step> {
         Step::new("more cases", cases),
         Step::new("more payloads", payloads),
         Step::new("programs in other languages", programs),
+        Step::new("parser of AsyncAPI", documents),
         Step::new("the web console under load", console),
         Step::look("release archive", dist::try_out),
     ]

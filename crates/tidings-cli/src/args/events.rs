@@ -43,7 +43,8 @@ pub(crate) struct Send {
     /// Send the event to the journal, even if no running member has one.
     #[arg(long)]
     pub(crate) journal: bool,
-    /// Send the event although no member declares its name.
+    /// Send the event although no member declares its name, or the contract says that its payload cannot
+    /// be read.
     #[arg(long)]
     pub(crate) force: bool,
     /// Pause between the events of standard input as when they were recorded.

@@ -13,7 +13,8 @@ Exit code 3 says that a change breaks a process, or that `lint` found something.
 Examples:
   tidings schema check
   tidings schema check --against v1.3.0 --direction old-reads-new --json
-  tidings schema diff v1.3.0 v1.4.0";
+  tidings schema diff v1.3.0 v1.4.0
+  tidings schema export --asyncapi -o asyncapi.json";
 
 /// Check what events look like: whether another version can read them.
 #[derive(Debug, Parser)]
@@ -31,6 +32,8 @@ pub(crate) enum SchemaAction {
     Diff(Diff),
     /// Find events without a schema, and types that are likely to cause trouble.
     Lint(ContractFile),
+    /// Print the schemas for other programs.
+    Export(Export),
 }
 
 /// The file of the contract.
@@ -64,6 +67,22 @@ pub(crate) struct Diff {
     pub(crate) old: String,
     /// Revision of git, or file; the file of the working tree by default.
     pub(crate) new: Option<String>,
+}
+
+#[derive(Debug, Parser)]
+#[command(group = clap::ArgGroup::new("form").required(true))]
+pub(crate) struct Export {
+    #[command(flatten)]
+    pub(crate) contract: ContractFile,
+    /// An AsyncAPI document (3.0.0) with the channel of the namespace, and all events.
+    #[arg(long, group = "form")]
+    pub(crate) asyncapi: bool,
+    /// A JSON Schema (draft 07) for each event, response, value and map.
+    #[arg(long, group = "form")]
+    pub(crate) jsonschema: bool,
+    /// File, or for `--jsonschema` directory, to write; standard output by default.
+    #[arg(long, short, value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,8 +2,10 @@
 
 mod check;
 mod diff;
+mod export;
 mod git;
 mod lint;
+mod payload;
 mod print;
 mod source;
 
@@ -11,10 +13,13 @@ use crate::app::App;
 use crate::args::SchemaAction;
 use crate::exit::Exit;
 
+pub(crate) use self::payload::check_payload;
+
 pub(crate) fn schema(app: &App, action: &SchemaAction) -> anyhow::Result<Exit> {
     match action {
         SchemaAction::Check(check) => check::check(app, check),
         SchemaAction::Diff(diff) => diff::diff(app, diff),
+        SchemaAction::Export(export) => export::export(app, export),
         SchemaAction::Lint(contract) => lint::lint(app, contract.file.as_deref()),
     }
 }

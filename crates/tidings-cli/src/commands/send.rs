@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::args::Send;
 use crate::commands::feed::feed;
 use crate::commands::members::short;
+use crate::commands::schema::check_payload;
 use crate::confirm;
 use crate::connect::connect_to_send;
 use crate::declared;
@@ -48,6 +49,9 @@ pub(crate) async fn send(app: &App, args: &Send) -> anyhow::Result<Exit> {
         &args.payload,
         &format!("tidings send {}", escape(&args.event)),
     )?;
+    if !args.force {
+        check_payload(app, &args.event, &data)?;
+    }
     let settings = app.settings()?;
     confirm::write(app, &settings)?;
     let bus = connect_to_send(app, &settings, args.journal).await?;

@@ -306,6 +306,8 @@ fn integer_name(min: i128, max: u128) -> String {
     match known {
         Some((name, ..)) => (*name).to_owned(),
         None if (min, max) == (i128::MIN, u128::MAX) => "a whole number".to_owned(),
+        None if u128::try_from(min) == Ok(max) => format!("the number {max}"),
+        None if max == 0 => "a negative number".to_owned(),
         None => format!("a whole number from {min} to {max}"),
     }
 }

@@ -4,6 +4,7 @@ mod contracts;
 mod pairs;
 mod random;
 mod readers;
+mod recipes;
 mod rules;
 
 mod scale;

@@ -1,5 +1,7 @@
 //! `tidings schema`, with contracts in repositories of git.
 
+mod export;
+
 use std::process::Output;
 
 use serde_json::{Value, json};
@@ -81,6 +83,16 @@ pub(crate) fn with_hash(contract: &Value) -> String {
     let mut hashed = json!({});
     for part in ["counters", "definitions", "events", "maps", "values"] {
         hashed[part] = contract.get(part).cloned().unwrap_or_else(|| json!({}));
+    }
+    for (_, places) in hashed.as_object_mut().unwrap() {
+        for place in places
+            .as_object_mut()
+            .unwrap()
+            .values_mut()
+            .filter_map(Value::as_object_mut)
+        {
+            place.retain(|key, _| !["handled_by", "since"].contains(&key.as_str()));
+        }
     }
     let hash = hashed
         .to_string()
@@ -443,4 +455,62 @@ fn hostile_names_have_no_effect_on_a_terminal() {
             "{stdout}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_payload_that_the_contract_of_the_project_does_not_allow_is_not_sent() {
+    let fleet = crate::fleet::Fleet::start().await;
+    fleet.write("tidings.toml", "contract = \"contract/events.json\"");
+    let mut contract = renamed(&["name", "at"], &["name"]);
+    let id = json!({ "type": "integer", "format": "uint32", "minimum": 0 });
+    let at = json!({ "type": ["string", "null"], "format": "date-time" });
+    let numbers = json!({ "type": "object", "patternProperties": { "^\\d+$": id }, "additionalProperties": false });
+    let fields = json!({ "id": id, "rate": { "type": "number", "format": "double" }, "at": at, "by": numbers });
+    let schema = json!({ "type": "object", "properties": fields, "required": ["id"] });
+    contract["events"]["user.renamed"] = json!({ "both": schema });
+    fleet.write(FILE, &with_hash(&contract));
+
+    let send = |fields: &[&str]| fleet.fail(&[&["send", "user.renamed"], fields].concat());
+    for (fields, why) in [
+        (
+            &["id=7"][..],
+            ".id: the text `7` is written, and u32 is read",
+        ),
+        (&["name=x"], ".id: `id` is required, and not written"),
+        (
+            &["id:=-1"],
+            ".id: a negative number is written, and u32 is read",
+        ),
+    ] {
+        let (stderr, code) = send(fields);
+        assert_eq!(code, 2, "{stderr}");
+        let text = "no handler can read this payload of `user.renamed`, as ";
+        assert!(stderr.contains(text) && stderr.contains(why), "{stderr}");
+        assert!(
+            stderr.contains("help: --force sends it all the same"),
+            "{stderr}"
+        );
+    }
+    for fields in [
+        &["id:=7"][..],
+        &[
+            "id:=7",
+            "rate:=3",
+            "at=2026-11-30T00:00:00Z",
+            "other=x",
+            "by:={\"7\":1}",
+        ],
+        &["id:=7", "rate:=0.5", "at:=null"],
+        &["id=7", "--force"],
+    ] {
+        let (stderr, code) = send(fields);
+        assert_eq!(code, 0, "{fields:?}: {stderr}");
+    }
+    fleet.write(FILE, "{}");
+    let (stderr, code) = send(&["id=7"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(
+        stderr.contains("warning: the payload is not checked: cannot read "),
+        "{stderr}"
+    );
 }

@@ -61,7 +61,7 @@ struct Pair {
     samples: usize,
 }
 
-fn reads_all<W: Serialize, R: DeserializeOwned>(samples: &[W]) -> bool {
+pub(super) fn reads_all<W: Serialize, R: DeserializeOwned>(samples: &[W]) -> bool {
     samples.iter().all(|sample| {
         let json = serde_json::to_vec(sample).unwrap();
         let mut pack = Vec::new();

@@ -1,0 +1,165 @@
+//! Schemas for other programs: with their descriptions, and with definitions under names of one side.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::contract::model::{Contract, Side};
+
+const LOCAL: &str = "#/definitions/";
+
+/// What the annotations of a schema may add to it.
+const ADDED: [&str; 4] = ["default", "deprecated", "description", "title"];
+
+/// The definitions of a contract, each under a name that says which side it is of.
+#[derive(Debug)]
+pub(super) struct Exported<'a> {
+    contract: &'a Contract,
+    /// The definitions whose sides differ, or that contain such a definition.
+    two_sided: BTreeSet<&'a str>,
+    /// Where the definitions are in the document: `#/definitions/`.
+    root: &'static str,
+}
+
+impl<'a> Exported<'a> {
+    pub(super) fn new(contract: &'a Contract, root: &'static str) -> Self {
+        let definitions = &contract.definitions;
+        let differs = |name: &&str| {
+            let sides = &definitions[*name];
+            sides.get(Side::Writes) != sides.get(Side::Reads)
+        };
+        let names = || definitions.keys().map(String::as_str);
+        let mut two_sided: BTreeSet<_> = names().filter(differs).collect();
+        // A definition has two sides if one that it refers to has.
+        loop {
+            let contains = |name: &&str| {
+                let schema = definitions[*name].get(Side::Reads);
+                let named = schema.map(references).unwrap_or_default();
+                named.iter().any(|it| two_sided.contains(it.as_str()))
+            };
+            let more: Vec<_> = names()
+                .filter(|it| !two_sided.contains(it))
+                .filter(contains)
+                .collect();
+            if more.is_empty() {
+                break;
+            }
+            two_sided.extend(more);
+        }
+        Self {
+            contract,
+            two_sided,
+            root,
+        }
+    }
+
+    /// Returns all definitions by the names that references have.
+    pub(super) fn definitions(&self) -> BTreeMap<String, Value> {
+        let mut all = BTreeMap::new();
+        for (name, sides) in &self.contract.definitions {
+            for side in [Side::Writes, Side::Reads] {
+                if let Some(schema) = sides.get(side) {
+                    let place = format!("definitions.{name}");
+                    all.insert(self.name_of(name, side), self.schema(schema, &place, side));
+                }
+            }
+        }
+        all
+    }
+
+    /// Returns the definitions that a schema needs.
+    pub(super) fn definitions_for(&self, schema: &Value) -> BTreeMap<String, Value> {
+        let mut all = self.definitions();
+        let mut needed = BTreeMap::new();
+        let mut waiting = self.names_in(schema);
+        while let Some(name) = waiting.pop() {
+            if let Some(definition) = all.remove(&name) {
+                waiting.extend(self.names_in(&definition));
+                needed.insert(name, definition);
+            }
+        }
+        needed
+    }
+
+    fn names_in(&self, schema: &Value) -> Vec<String> {
+        let names = texts_of(schema, "$ref").into_iter();
+        names
+            .filter_map(|name| name.strip_prefix(self.root).map(str::to_owned))
+            .collect()
+    }
+
+    /// Returns a schema with its descriptions, and with references into the document.
+    pub(super) fn schema(&self, schema: &Value, place: &str, side: Side) -> Value {
+        let mut schema = schema.clone();
+        for (pointer, added) in self.contract.annotations.get(place).into_iter().flatten() {
+            let Some(Value::Object(at)) = schema.pointer_mut(pointer) else {
+                continue;
+            };
+            // Nothing beside a reference counts.
+            if !at.contains_key("$ref") {
+                let added = added.as_object().into_iter().flatten();
+                let added = added.filter(|(keyword, _)| ADDED.contains(&keyword.as_str()));
+                at.extend(added.map(|(keyword, value)| (keyword.clone(), value.clone())));
+            }
+        }
+        self.redirect(&mut schema, side);
+        schema
+    }
+
+    fn redirect(&self, schema: &mut Value, side: Side) {
+        match schema {
+            Value::Object(object) => {
+                if let Some(Value::String(reference)) = object.get_mut("$ref")
+                    && let Some(name) = reference.strip_prefix(LOCAL)
+                {
+                    *reference = format!("{}{}", self.root, self.name_of(name, side));
+                }
+                object.values_mut().for_each(|it| self.redirect(it, side));
+            }
+            Value::Array(items) => items.iter_mut().for_each(|it| self.redirect(it, side)),
+            _ => {}
+        }
+    }
+
+    fn name_of(&self, name: &str, side: Side) -> String {
+        let usual = key(name);
+        match (self.two_sided.contains(name), side) {
+            (false, _) => usual,
+            (true, Side::Writes) => usual + ".writes",
+            (true, Side::Reads) => usual + ".reads",
+        }
+    }
+}
+
+/// Returns a name as a key of a document, which may have letters, digits, `.`, `-` and `_`.
+pub(super) fn key(name: &str) -> String {
+    let is_usual = |it: char| it.is_ascii_alphanumeric() || "._-".contains(it);
+    name.chars()
+        .map(|it| if is_usual(it) { it } else { '_' })
+        .collect()
+}
+
+/// Returns the names of the definitions that a schema refers to.
+fn references(schema: &Value) -> Vec<String> {
+    let all = texts_of(schema, "$ref").into_iter();
+    all.filter_map(|it| it.strip_prefix(LOCAL).map(str::to_owned))
+        .collect()
+}
+
+fn texts_of(schema: &Value, keyword: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    match schema {
+        Value::Object(object) => {
+            found.extend(
+                object
+                    .get(keyword)
+                    .and_then(Value::as_str)
+                    .map(str::to_owned),
+            );
+            found.extend(object.values().flat_map(|it| texts_of(it, keyword)));
+        }
+        Value::Array(items) => found.extend(items.iter().flat_map(|it| texts_of(it, keyword))),
+        _ => {}
+    }
+    found
+}
