@@ -41,6 +41,8 @@ mod pages {
     struct Faults;
     #[doc = include_str!("../docs/src/benchmarks.md")]
     struct Benchmarks;
+    #[doc = include_str!("../docs/src/api.md")]
+    struct Api;
     #[doc = include_str!("../docs/src/architecture.md")]
     struct Architecture;
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 
 use crate::steps::{Step, run_all};
 use crate::tool::{ORDINARY, cargo, cargo_has};
-use crate::{compose, layout, links};
+use crate::{compose, layout, links, prose, texts};
 
 /// Runs the steps whose name contains one of these words; all steps if there is none.
 pub(crate) fn run(only: &[String]) -> Result<()> {
@@ -45,6 +45,8 @@ pub(crate) fn steps() -> Vec<Step> {
         ),
         Step::look("layout", layout::look),
         Step::look("links", links::look),
+        Step::look("words of the book", prose::look),
+        Step::look("texts of the book", texts::look),
         Step::look("compose file", compose::look),
         dependencies(),
     ]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::tool::{ORDINARY, Tool, cargo, repository, tool};
+use crate::tool::{ORDINARY, cargo, repository, tool};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -30,14 +30,16 @@ const COMPLETIONS: [(&str, &str); 5] = [
 pub(crate) fn run() -> Result<()> {
     let build = cargo("build").args(["--release", "--locked", "--package", "tidings-cli"]);
     // Without it, half of the archive is line numbers of the dependencies.
-    succeed(&build.args(["--config", "profile.release.strip=\"debuginfo\""]))?;
+    build
+        .args(["--config", "profile.release.strip=\"debuginfo\""])
+        .succeed()?;
     make("release/tidings", "dist")
 }
 
 /// Does the same with the program that the tests have built, which takes a second.
 pub(crate) fn try_out() -> Result<()> {
     let build = cargo("build").args(ORDINARY);
-    succeed(&build.args(["--locked", "--bin", "tidings"]))?;
+    build.args(["--locked", "--bin", "tidings"]).succeed()?;
     make("debug/tidings", "dist-tried-out")
 }
 
@@ -73,7 +75,7 @@ fn fill(folder: &Path, built: &Path) -> Result<()> {
         fs::write(completions.join(file), script)?;
     }
     let man = folder.join("man/man1");
-    succeed(&tidings().args(["man", text(&man)?, "--quiet"]))
+    tidings().args(["man", text(&man)?, "--quiet"]).succeed()
 }
 
 /// Packs a folder: the same files are the same archive, at any time and on any machine.
@@ -88,7 +90,9 @@ fn pack(folder: &Path) -> Result<PathBuf> {
     // Not what the umask of this machine left.
     let tar = tar.args(["--mode=u=rwX,go=rX", "--use-compress-program=gzip -9n"]);
     let tar = tar.args(["--file", text(&archive)?, "--directory", text(parent)?]);
-    succeed(&tar.args([text(Path::new(name))?])).context("packing needs GNU tar and gzip")?;
+    tar.args([text(Path::new(name))?])
+        .succeed()
+        .context("packing needs GNU tar and gzip")?;
     Ok(archive)
 }
 
@@ -101,7 +105,7 @@ fn check(archive: &Path) -> Result<()> {
     }
     fs::create_dir_all(&unpacked)?;
     let tar = tool("tar").args(["--extract", "--file", text(archive)?]);
-    succeed(&tar.args(["--directory", text(&unpacked)?]))?;
+    tar.args(["--directory", text(&unpacked)?]).succeed()?;
     let name = archive.file_name().unwrap_or_default().to_string_lossy();
     let program = unpacked
         .join(name.trim_end_matches(".tar.gz"))
@@ -136,12 +140,6 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 fn text(path: &Path) -> Result<&str> {
     path.to_str()
         .with_context(|| format!("{} is not UTF-8", path.display()))
-}
-
-fn succeed(tool: &Tool) -> Result<()> {
-    let status = tool.run()?;
-    ensure!(status.success(), "`{tool}` ended with {status}");
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask`. CI runs the same.
 
 mod bench;
+mod book;
 mod broken;
 mod check;
 mod dist;
@@ -12,8 +13,12 @@ mod install;
 mod layout;
 mod links;
 mod peers;
+mod prose;
+mod reader;
+mod rendered;
 mod secrets;
 mod steps;
+mod texts;
 mod tool;
 
 use std::process::ExitCode;
@@ -47,6 +52,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Builds the book with mdBook, checks its links and words, and looks at its pages in Chromium.
+    Book,
     /// Breaks tidings on purpose, one patch at a time, and expects its tests to fail.
     Broken {
         /// Apply only the patches whose name contains one of these words.
@@ -73,6 +80,7 @@ fn main() -> ExitCode {
             arguments,
         } => bench::count_instructions(&arguments),
         Task::Bench { arguments, .. } => bench::run(&arguments),
+        Task::Book => book::run(),
         Task::Broken { only } => broken::run(&only),
         Task::Dist => dist::run(),
         Task::Faults { arguments } => faults::run(&arguments),

@@ -65,7 +65,7 @@ impl Step {
         let result = match &self.work {
             Work::Run(tool) => {
                 println!("{}", bold(&format!("{}: {tool}", self.name)));
-                run_tool(tool)
+                tool.succeed()
             }
             Work::RunAside(tool) => {
                 let result = tool.run_aside();
@@ -94,12 +94,6 @@ impl Step {
             }
         }
     }
-}
-
-fn run_tool(tool: &Tool) -> Result<()> {
-    let status = tool.run()?;
-    ensure!(status.success(), "`{tool}` ended with {status}");
-    Ok(())
 }
 
 /// Runs all steps in order, also those after a failed one, so that one run reports everything.

@@ -2,10 +2,12 @@
 
 use anyhow::Result;
 
+use crate::book;
 use crate::check;
 use crate::dist;
 use crate::install::{CHROMEDRIVER, CHROMIUM, NPM, REDIS, VALGRIND};
 use crate::peers;
+use crate::reader;
 use crate::secrets;
 use crate::steps::{Step, run_all};
 use crate::tool::{MEASURING, ORDINARY, cargo, cargo_has};
@@ -146,5 +148,7 @@ fn long() -> Vec<Step> {
         Step::new("parser of AsyncAPI", documents),
         Step::new("the web console under load", console),
         Step::look("release archive", dist::try_out),
+        Step::look("rendered book", book::look),
+        Step::look("a reader of part one", reader::look),
     ]
 }

@@ -87,6 +87,13 @@ impl Tool {
             .with_context(|| format!("cannot run `{self}`"))
     }
 
+    /// Runs it as [`run`](Self::run) does, and fails if it does.
+    pub(crate) fn succeed(&self) -> Result<()> {
+        let status = self.run()?;
+        ensure!(status.success(), "`{self}` ended with {status}");
+        Ok(())
+    }
+
     /// Runs it, and returns its output if it succeeds.
     pub(crate) fn output(&self) -> Result<String> {
         let cannot_run = || format!("cannot run `{self}`");
