@@ -7,7 +7,9 @@ use tidings::prelude::*;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+/// A user has another name.
 #[derive(Debug, Serialize, Deserialize, Event)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[event("user.renamed")]
 struct UserRenamed {
     id: u64,

@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 #[derive(Debug, Serialize, Deserialize, Event)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[event("user.changed")]
 struct UserChanged {
     id: u64,

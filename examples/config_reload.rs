@@ -21,7 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const KEY: &str = "tidings:{default}:shared:configuration";
 
 /// The configuration of all processes.
+#[tidings::shared("configuration")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct Configuration {
     greeting: String,
     per_minute: u32,
@@ -29,6 +31,7 @@ struct Configuration {
 
 /// The configuration that is in force in one process.
 #[derive(Debug, Serialize, Deserialize, Event)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[event("configuration.in-force")]
 struct InForce {
     process: u32,

@@ -30,6 +30,7 @@ enum Count {
 
 /// A process has started and receives events.
 #[derive(Debug, Serialize, Deserialize, Event)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[event("process.ready")]
 struct Ready {
     process: u32,
@@ -38,6 +39,7 @@ struct Ready {
 
 /// The events that a process had received when the count was over.
 #[derive(Debug, Serialize, Deserialize, Event)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[event("process.report")]
 struct Report {
     process: u32,

@@ -29,6 +29,8 @@ use tokio::net::TcpListener;
 
 const URL: &str = "TIDINGS_URL";
 
+tidings::counter!("visits");
+
 /// Counts visitors with several processes.
 #[derive(Clone, Debug, Parser)]
 struct Arguments {

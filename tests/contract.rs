@@ -5,12 +5,17 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde_json::{Value, json};
+use tidings::ResponseError;
 use tidings::prelude::*;
+use tidings_testkit::wait_for;
 // This line links the crate; nothing else of it is named.
 use tidings_tests_plugin as _;
+
+const SOON: Duration = Duration::from_secs(20);
 
 /// A user has another name.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Event)]
@@ -297,4 +302,28 @@ fn a_contract_is_the_same_each_time() {
     assert_eq!(contract()["hash"], one.hash());
     assert_eq!(contract()["tidings"], 1);
     assert_eq!(one.hash().len(), 16);
+}
+
+#[tokio::test]
+async fn a_bus_sends_the_contract_of_its_program() {
+    let builder = || Bus::builder("memory:contract").auto_register(false);
+    let member = builder().start().await.unwrap();
+    let other = builder().membership(false).start().await.unwrap();
+    let contract = tidings::contract().unwrap();
+    let is_collected = async || member.inspection().contract.is_some();
+    wait_for("the contract is collected", SOON, is_collected).await;
+    assert_eq!(
+        member.inspection().contract.as_deref(),
+        Some(contract.hash())
+    );
+
+    let response = other.contract_of(member.id()).await.unwrap();
+    let sent: Value = serde_json::from_str(&response.value.unwrap()).unwrap();
+    let mut file = self::contract();
+    file.as_object_mut().unwrap().remove("annotations");
+    assert_eq!(sent, file);
+
+    let silent = builder().inspection(false).start().await.unwrap();
+    let response = other.contract_of(silent.id()).await.unwrap();
+    assert!(matches!(response.value, Err(ResponseError::NoHandler)));
 }

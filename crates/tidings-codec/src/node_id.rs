@@ -1,5 +1,8 @@
 //! Node ids.
 
+#[cfg(feature = "schema")]
+mod schema;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -51,11 +51,15 @@
 //! `TIDINGS_SERVER` names the program of all servers instead of `redis-server`: another version, or
 //! `valkey-server`.
 //!
+//! With the feature `schema`, `contract!` compares the contract of a program with a file.
+//!
 //! All functions panic on errors, also on a missing `redis-server`: a test that cannot run has
 //! failed. The crate needs a Unix.
 
 mod cluster;
 mod collected;
+#[cfg(feature = "schema")]
+mod contract;
 mod data_loss;
 mod handler_input;
 mod node;
@@ -77,6 +81,9 @@ mod wait;
 pub use crate::builder::RedisBuilder;
 pub use crate::cluster::{Cluster, ClusterBuilder, SlotMove};
 pub use crate::collected::Collected;
+#[cfg(feature = "schema")]
+#[doc(hidden)]
+pub use crate::contract::{Package, check_contract};
 pub use crate::handler_input::{ContextBuilder, context, gap};
 pub use crate::node::{Node, memory_nodes, memory_url};
 pub use crate::port::free_port;

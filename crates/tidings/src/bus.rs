@@ -1,5 +1,6 @@
 //! The handle of a bus; its methods are in `api`.
 
+pub(crate) mod contract;
 pub(crate) mod inner;
 pub(crate) mod inspector;
 pub(crate) mod journal;

@@ -2,7 +2,7 @@
 
 pub(crate) mod collected;
 pub(crate) mod context;
-#[cfg(feature = "schema")]
+#[cfg_attr(not(feature = "schema"), path = "handler/contract/absent.rs")]
 pub(crate) mod contract;
 pub(crate) mod key;
 pub(crate) mod runner;

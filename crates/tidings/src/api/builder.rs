@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::api::tap::{Tap, TapOptions};
 use crate::bus::Bus;
+use crate::bus::contract::{CONTRACT, ContractResponder};
 use crate::bus::inspector::{INSPECT, Inspector};
 use crate::bus::journal::Lane;
 use crate::bus::start::{Parts, check_after, check_before, join, lease_task};
@@ -21,7 +22,7 @@ use crate::error::start::StartError;
 use crate::error::subscribe::SubscribeError;
 use crate::event::Unknown;
 use crate::handler::key::{AllEvents, EventPayload, ReceiveKey};
-use crate::handler::{Handler, collected};
+use crate::handler::{Handler, collected, contract};
 use crate::journal::options::Journal;
 use crate::members::profile::{JournalUse, Profile};
 use crate::namespace::{DEFAULT_NAMESPACE, Namespace};
@@ -483,8 +484,7 @@ impl BusBuilder {
         for registration in self.registrations {
             registration(&bus)?;
         }
-        let inspector = Inspector::new(bus.downgrade(), self.inspection);
-        bus.inner.dispatcher.control.set_patient(INSPECT, inspector);
+        answer_inspections(&bus, self.inspection);
         let prepared = prepare(&bus)?;
         let this = (parts.me, &parts.namespace);
         let connect_once = || transport.connect();
@@ -521,6 +521,17 @@ impl BusBuilder {
         self.registrations.push(Box::new(registration));
         self
     }
+}
+
+/// Sets the listeners of the requests about this bus and its program.
+fn answer_inspections(bus: &Bus, is_on: bool) {
+    if is_on {
+        contract::collect_on(&bus.inner.runtime);
+    }
+    let inspector = Inspector::new(bus.downgrade(), is_on, contract::published);
+    let responder = ContractResponder::new(bus.downgrade(), is_on, contract::published);
+    let control = &bus.inner.dispatcher.control;
+    control.set_patient(vec![(INSPECT, inspector), (CONTRACT, responder)]);
 }
 
 fn use_of(journal: Option<&Journal>) -> JournalUse {

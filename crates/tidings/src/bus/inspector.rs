@@ -5,11 +5,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tidings_codec::Encoder;
 
-use crate::bus::WeakBus;
 use crate::bus::inner::Inner;
+use crate::bus::{Bus, WeakBus};
 use crate::observe::connection::Connection;
 use crate::observe::health::Health;
-use crate::observe::inspection::{HandlerInspection, HealthInspection, Inspection, cut};
+use crate::observe::inspection::{HandlerInspection, HealthInspection, Inspection, Published, cut};
 use crate::observe::journal::JournalHealth;
 use crate::receive::control::{ControlEvent, ControlListener};
 use crate::receive::request::{REQUEST_ID, Reply, RequestMeta};
@@ -32,14 +32,20 @@ const NUMBERS: usize = 160;
 pub(crate) struct Inspector {
     bus: WeakBus,
     is_on: bool,
+    contract: Published,
     /// The last response, and when it was made.
     cached: Mutex<Option<(Instant, Vec<u8>)>>,
 }
 
 impl Inspector {
-    pub(crate) fn new(bus: WeakBus, is_on: bool) -> Arc<Self> {
+    pub(crate) fn new(bus: WeakBus, is_on: bool, contract: Published) -> Arc<Self> {
         let cached = Mutex::default();
-        Arc::new(Self { bus, is_on, cached })
+        Arc::new(Self {
+            bus,
+            is_on,
+            contract,
+            cached,
+        })
     }
 
     /// Returns the encoded inspection, which is made at most once a second.
@@ -55,7 +61,7 @@ impl Inspector {
         }
         let mut response = Vec::new();
         let encoder = Encoder::new(inner.dispatcher.requests.format(), &mut response);
-        if let Err(error) = encoder.encode(&inspect(inner)) {
+        if let Err(error) = encoder.encode(&inspect(inner, self.contract)) {
             return Reply::Failed(error.to_string());
         }
         *cached = Some((Instant::now(), response.clone()));
@@ -65,24 +71,33 @@ impl Inspector {
 
 impl ControlListener for Inspector {
     fn receive(&self, event: &ControlEvent<'_>) {
-        let meta = event.meta();
-        let id = meta.and_then(|meta| meta.get(REQUEST_ID)?.parse().ok());
-        let (Some(by), Some(id), Some(bus)) = (event.from, id, self.bus.upgrade()) else {
-            return;
-        };
-        let response = self.response(&bus.inner);
-        let requests = Arc::clone(&bus.inner.dispatcher.requests);
-        requests.reply(RequestMeta { by, id }, response);
+        respond(&self.bus, event, |bus| self.response(&bus.inner));
     }
 }
 
+/// Responds to a request of the buses themselves.
+pub(super) fn respond(
+    bus: &WeakBus,
+    event: &ControlEvent<'_>,
+    response: impl FnOnce(&Bus) -> Reply,
+) {
+    let meta = event.meta();
+    let id = meta.and_then(|meta| meta.get(REQUEST_ID)?.parse().ok());
+    let (Some(by), Some(id), Some(bus)) = (event.from, id, bus.upgrade()) else {
+        return;
+    };
+    let response = response(&bus);
+    let requests = Arc::clone(&bus.inner.dispatcher.requests);
+    requests.reply(RequestMeta { by, id }, response);
+}
+
 /// Returns the state of a bus.
-pub(crate) fn inspect(inner: &Inner) -> Inspection {
+pub(crate) fn inspect(inner: &Inner, contract: Published) -> Inspection {
     let (handlers, unlisted_handlers) = handlers(&inner.dispatcher.lock());
     Inspection {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         program_version: inner.members.profile.version.clone().map(cut),
-        contract: None,
+        contract: contract().map(|contract| contract.hash.clone()),
         taken: SystemTime::now(),
         health: health(&inner.health()),
         handlers,

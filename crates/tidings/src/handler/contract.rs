@@ -4,13 +4,16 @@ mod entry;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
+use tokio::runtime::Handle;
 
 use crate::error::contract::ContractError;
 use crate::event::Names;
 use crate::event::schema::{Annotations, Declarations, Schemas};
 use crate::handler::key::EventPayload;
+use crate::observe::inspection::PublishedContract;
 
 /// The version of the format.
 const FORMAT: u32 = 1;
@@ -79,6 +82,32 @@ pub fn contract() -> Result<Contract, ContractError> {
     Contract::new(declarations)
 }
 
+/// The contract that the buses of this program send. It is the same until the program ends.
+static PUBLISHED: OnceLock<Option<PublishedContract>> = OnceLock::new();
+
+/// Collects the contract on a thread of its own, the first time: a large one takes longer than a task
+/// may block.
+pub(crate) fn collect_on(runtime: &Handle) {
+    if PUBLISHED.get().is_none() {
+        runtime.spawn_blocking(|| PUBLISHED.get_or_init(publish));
+    }
+}
+
+/// Returns the contract of this program, if it has one and it is collected.
+pub(crate) fn published() -> Option<&'static PublishedContract> {
+    PUBLISHED.get()?.as_ref()
+}
+
+fn publish() -> Option<PublishedContract> {
+    match contract() {
+        Ok(contract) => contract.published(),
+        Err(error) => {
+            tracing::warn!(error = %error, "cannot collect the contract of this program");
+            None
+        }
+    }
+}
+
 /// The contract of a program, from [`contract`]. Its `Display` is the text of the file
 /// `contract/events.json`: sorted, and the same on each machine.
 #[derive(Clone, Debug)]
@@ -128,26 +157,39 @@ impl Contract {
     pub fn hash(&self) -> &str {
         &self.hash
     }
+
+    /// Returns what buses send of it: no annotations, on one line.
+    fn published(&self) -> Option<PublishedContract> {
+        let places = ["events", "values", "maps", "counters"];
+        let is_empty = |part: &&str| self.parts[*part].as_object().is_none_or(Map::is_empty);
+        if places.iter().all(is_empty) {
+            return None;
+        }
+        Some(PublishedContract {
+            hash: self.hash.clone(),
+            text: self.file(self.parts.clone()).to_string(),
+        })
+    }
+
+    /// Returns the parts as the content of a file.
+    fn file(&self, mut parts: Map<String, Value>) -> Value {
+        // The events are listed even if there are none.
+        let is_empty = |value: &Value| value.as_object().is_some_and(Map::is_empty);
+        parts.retain(|part, value| part == "events" || !is_empty(value));
+        parts.insert("hash".to_owned(), json!(self.hash));
+        parts.insert("tidings".to_owned(), json!(FORMAT));
+        let mut file = Value::Object(parts);
+        file.sort_all_objects();
+        file
+    }
 }
 
 impl fmt::Display for Contract {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut file = self.parts.clone();
-        file.insert("annotations".to_owned(), self.annotations.clone().into());
-        remove_empty(&mut file);
-        file.insert("hash".to_owned(), json!(self.hash));
-        file.insert("tidings".to_owned(), json!(FORMAT));
-        let mut file = Value::Object(file);
-        file.sort_all_objects();
-        writeln!(f, "{file:#}")
+        let mut parts = self.parts.clone();
+        parts.insert("annotations".to_owned(), self.annotations.clone().into());
+        writeln!(f, "{:#}", self.file(parts))
     }
-}
-
-/// Removes empty parts. The events are listed even if there are none.
-fn remove_empty(file: &mut Map<String, Value>) {
-    file.retain(|part, value| {
-        part == "events" || value.as_object().is_none_or(|it| !it.is_empty())
-    });
 }
 
 fn add_annotations(all: &mut Map<String, Value>, place: &str, of_place: Annotations) {

@@ -52,11 +52,12 @@ impl<E: Event> SendKey<E> for EventKey<E> {
     }
 }
 
-/// The key of a request of the buses themselves, without a payload.
+/// The key of a request of the buses themselves.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct ControlKey(pub(crate) &'static str);
 
+/// Without a payload.
 impl SendKey<()> for ControlKey {
     const IS_CONTROL: bool = true;
 
@@ -66,6 +67,19 @@ impl SendKey<()> for ControlKey {
 
     fn encode(_value: &(), _into: Encoder<'_>) -> Result<(), EncodeError> {
         Ok(())
+    }
+}
+
+/// With a number as its payload.
+impl SendKey<u64> for ControlKey {
+    const IS_CONTROL: bool = true;
+
+    fn name<'a>(&'a self, _value: &'a u64) -> &'a str {
+        self.0
+    }
+
+    fn encode(value: &u64, into: Encoder<'_>) -> Result<(), EncodeError> {
+        into.encode(value)
     }
 }
 

@@ -164,6 +164,17 @@ pub struct FailureInspection {
     pub text: String,
 }
 
+/// Returns the contract of this program, if it has one and it is collected.
+pub(crate) type Published = fn() -> Option<&'static PublishedContract>;
+
+/// The contract of a program, as it is sent.
+#[derive(Debug)]
+pub(crate) struct PublishedContract {
+    pub(crate) hash: String,
+    /// Compact JSON, without annotations.
+    pub(crate) text: String,
+}
+
 impl Default for Inspection {
     fn default() -> Self {
         Self {

@@ -39,12 +39,15 @@ pub(crate) trait ControlListener: Send + Sync {
     fn receive(&self, event: &ControlEvent<'_>);
 }
 
+/// A listener, and the name of its events.
+type Named = (&'static str, Arc<dyn ControlListener>);
+
 /// The listeners by event name. A listener is added at first use and never removed.
 #[derive(Default)]
 pub(crate) struct ControlListeners {
-    listeners: RwLock<Vec<(&'static str, Arc<dyn ControlListener>)>>,
-    /// A listener that is content to receive its event when the bus polls next.
-    patient: OnceLock<(&'static str, Arc<dyn ControlListener>)>,
+    listeners: RwLock<Vec<Named>>,
+    /// Listeners that are content to receive their events when the bus polls next.
+    patient: OnceLock<Vec<Named>>,
 }
 
 impl ControlListeners {
@@ -56,10 +59,10 @@ impl ControlListeners {
         listeners.push((name, listener));
     }
 
-    /// Sets the listener that does not count as one in [`has_listeners`](Self::has_listeners).
-    pub(crate) fn set_patient(&self, name: &'static str, listener: Arc<dyn ControlListener>) {
-        let is_set = self.patient.set((name, listener));
-        debug_assert!(is_set.is_ok(), "a bus sets it once");
+    /// Sets the listeners that do not count in [`has_listeners`](Self::has_listeners).
+    pub(crate) fn set_patient(&self, listeners: Vec<Named>) {
+        let is_set = self.patient.set(listeners);
+        debug_assert!(is_set.is_ok(), "a bus sets them once");
     }
 
     pub(crate) fn has_listeners(&self) -> bool {
@@ -75,7 +78,9 @@ impl ControlListeners {
             .listeners
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        let all = listeners.iter().chain(self.patient.get());
+        let all = listeners
+            .iter()
+            .chain(self.patient.get().into_iter().flatten());
         for (_, listener) in all.filter(|(wanted, _)| *wanted == name) {
             listener.receive(event);
         }
@@ -101,7 +106,7 @@ mod tests {
     #[test]
     fn a_patient_listener_alone_does_not_make_a_bus_wait_for_frames() {
         let listeners = ControlListeners::default();
-        listeners.set_patient("tidings.inspect", Arc::new(Ignores));
+        listeners.set_patient(vec![("tidings.inspect", Arc::new(Ignores))]);
         assert!(!listeners.has_listeners());
         listeners.add("tidings.member", Arc::new(Ignores));
         assert!(listeners.has_listeners());

@@ -71,6 +71,9 @@ fn about(inspected: &Inspected) -> Vec<Vec<Cell>> {
                 row("journal", Style::Plain, format!("{} behind", shown(behind)));
             }
             row("tidings", Style::Plain, escape(&inspection.version));
+            if let Some(contract) = &inspection.contract {
+                row("contract", Style::Plain, escape(contract));
+            }
         }
         (None, why) => row(
             "receives",

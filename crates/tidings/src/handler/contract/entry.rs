@@ -211,13 +211,10 @@ impl Entry {
             return;
         };
         let root = about.entry(String::new()).or_default();
-        // The path of a dependency's file is one of this machine.
-        let source = declared.source.replace('\\', "/");
-        let is_relative = !source.starts_with('/') && !source.contains(':');
-        let source = if is_relative { source.as_str() } else { "" };
+        let source = source(declared.source);
         for (key, value) in [
             ("description", declared.docs),
-            ("source", source),
+            ("source", &source),
             ("type", declared.type_name),
         ] {
             if !value.is_empty() {
@@ -225,6 +222,24 @@ impl Entry {
             }
         }
     }
+}
+
+/// Returns the path of a source file within the repository, or nothing for the file of a dependency: its
+/// path is one of this machine.
+fn source(file: &str) -> String {
+    let file = file.replace('\\', "/");
+    if file.starts_with('/') || file.contains(':') {
+        return String::new();
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in file.split('/') {
+        if part == ".." && parts.last().is_some_and(|last| *last != "..") {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
+    }
+    parts.join("/")
 }
 
 /// Returns the schema of values that all of `schemas` allow.
@@ -249,5 +264,25 @@ fn combined(keyword: &str, mut schemas: Vec<Value>) -> Option<Value> {
     match schemas.len() {
         0 | 1 => schemas.pop(),
         _ => Some(json!({keyword: schemas})),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_the_same_on_each_machine() {
+        let cases = [
+            ("src/users.rs", "src/users.rs"),
+            ("examples/contract/../users.rs", "examples/users.rs"),
+            ("../../users.rs", "../../users.rs"),
+            ("src\\users.rs", "src/users.rs"),
+            ("/home/ada/.cargo/registry/shop/src/users.rs", ""),
+            ("C:\\shop\\src\\users.rs", ""),
+        ];
+        for (file, expected) in cases {
+            assert_eq!(source(file), expected);
+        }
     }
 }
