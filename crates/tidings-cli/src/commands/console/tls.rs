@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -97,11 +97,19 @@ pub(super) async fn accept(
         if first[0] != HANDSHAKE {
             let _ = stream.write_all(answer_to_http(address).as_bytes()).await;
             let _ = stream.shutdown().await;
+            // A connection that is closed with something unread is reset, and the answer lost.
+            let _ = timeout(limits::SECOND, drain(&mut stream)).await;
             return None;
         }
         acceptor.accept(stream).await.ok()
     };
     timeout(limits::HEAD_TIME, shake).await.ok().flatten()
+}
+
+/// Reads to the end.
+async fn drain(stream: &mut TcpStream) {
+    let mut rest = [0; 1_024];
+    while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
 }
 
 fn answer_to_http(address: SocketAddr) -> String {

@@ -85,7 +85,7 @@ function receipt({ event, summary }) {
   ].filter(Boolean);
   const nobody = parts.length === 0 ? h("p", { class: "remark" }, "No member received it.") : null;
   const dropped = summary.dropped > 0 ? h("p", { class: "remark" }, `${count(summary.dropped, "response")} arrived too fast and was dropped.`) : null;
-  return [h("h3", {}, "Sent ", name(cut(event, 160), "code")), ...parts, nobody, dropped].filter(Boolean);
+  return [h("h2", {}, "Sent ", name(cut(event, 160), "code")), ...parts, nobody, dropped].filter(Boolean);
 }
 
 function make() {
