@@ -27,12 +27,13 @@ const FORMAT: u64 = 1;
 /// # /*
 /// use shop as _; // links the crate, if the test names nothing else of it
 ///
-/// # */
 /// #[test]
 /// fn the_contract_is_up_to_date() {
+/// # */
 ///     tidings_testkit::contract!("contract/events.json");
+/// # /*
 /// }
-/// # the_contract_is_up_to_date();
+/// # */
 /// ```
 ///
 /// # Panics
