@@ -8,6 +8,7 @@ mod cluster;
 mod event_derive;
 mod failover;
 mod faults;
+mod frozen;
 mod journal;
 mod observability;
 mod programs;
