@@ -1,4 +1,5 @@
-//! Checks that the book has each error text and each log line of the library.
+//! Checks that the book has each error text and each log line of the library, and that its alerts and
+//! dashboard have only metrics that exist.
 
 use std::fs;
 use std::path::Path;
@@ -13,15 +14,35 @@ use crate::tool::repository;
 const ERRORS: &str = "docs/src/troubleshooting.md";
 const LOGS: &str = "docs/src/logs.md";
 
+/// The page with all metrics, and what is made from them.
+const METRICS: &str = "docs/src/observing.md";
+const FROM_METRICS: [&str; 2] = [
+    "docs/src/programs/alerts.yaml",
+    "docs/src/programs/grafana.json",
+];
+
 /// Compares the pages with the source.
 pub(crate) fn look() -> Result<()> {
     let mut found = Found::default();
     read(&repository().join("crates/tidings/src"), &mut found)?;
-    let missing = [missing(ERRORS, &found.errors)?, missing(LOGS, &found.logs)?].concat();
+    let mut wanted = vec![(ERRORS, found.errors.clone()), (LOGS, found.logs.clone())];
+    for path in FROM_METRICS {
+        let text = fs::read_to_string(repository().join(path))?;
+        wanted.push((METRICS, metrics(&text)));
+    }
+    let missing = wanted.iter().map(|(page, texts)| missing(page, texts));
+    let missing = missing.collect::<Result<Vec<_>>>()?.concat();
     ensure!(missing.is_empty(), "{}", missing.join("\n"));
     let (errors, logs) = (found.errors.len(), found.logs.len());
     println!("the book has {errors} error texts and {logs} log lines");
     Ok(())
+}
+
+/// Returns the names of metrics in a text.
+fn metrics(text: &str) -> Vec<String> {
+    let words = text.split(|it: char| !it.is_alphanumeric() && it != '_');
+    let names = words.filter(|word| word.starts_with("tidings_"));
+    names.map(str::to_owned).collect()
 }
 
 /// Returns the texts that a page does not have.
@@ -127,6 +148,11 @@ mod tests {
     #[test]
     fn the_book_explains_each_error_and_each_log_line() {
         look().unwrap();
+    }
+
+    #[test]
+    fn a_metric_is_found_in_an_expression() {
+        assert_eq!(metrics("sum(rate(tidings_up[1m])) > 0"), ["tidings_up"]);
     }
 
     #[test]
