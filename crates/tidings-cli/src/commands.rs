@@ -54,7 +54,7 @@ pub(crate) async fn run_command(app: &App, command: Command) -> anyhow::Result<E
         Command::Failover(failover) => failover::failover(app, &failover).await,
         Command::Console(console) => console::console(app, &console).await,
         Command::Acl(acl) => acl::acl(app, &acl),
-        Command::Schema(schema) => schema::schema(app, &schema.action),
+        Command::Schema(schema) => schema::schema(app, &schema.action).await,
         Command::Run(run) => run::run(app, &run).await,
         Command::Ps(ps) => ps::ps(app, &ps).await,
         Command::Reload(reload) => reload::reload(app, &reload).await,

@@ -53,6 +53,9 @@ pub(crate) struct Check {
     /// Compare with each tag that has the file, because a journal may still have its events.
     #[arg(long, conflicts_with = "against")]
     pub(crate) all: bool,
+    /// Compare with what the members say that they write and read, now.
+    #[arg(long, conflicts_with_all = ["against", "all"])]
+    pub(crate) fleet: bool,
     /// Check only one direction; values and maps are always checked in both.
     #[arg(long, value_enum)]
     pub(crate) direction: Option<DirectionArg>,

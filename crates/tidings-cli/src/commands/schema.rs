@@ -3,6 +3,7 @@
 mod check;
 mod diff;
 mod export;
+mod fleet;
 mod git;
 mod lint;
 mod payload;
@@ -15,9 +16,9 @@ use crate::exit::Exit;
 
 pub(crate) use self::payload::check_payload;
 
-pub(crate) fn schema(app: &App, action: &SchemaAction) -> anyhow::Result<Exit> {
+pub(crate) async fn schema(app: &App, action: &SchemaAction) -> anyhow::Result<Exit> {
     match action {
-        SchemaAction::Check(check) => check::check(app, check),
+        SchemaAction::Check(check) => check::check(app, check).await,
         SchemaAction::Diff(diff) => diff::diff(app, diff),
         SchemaAction::Export(export) => export::export(app, export),
         SchemaAction::Lint(contract) => lint::lint(app, contract.file.as_deref()),

@@ -1,6 +1,7 @@
 //! `tidings schema`, with contracts in repositories of git.
 
 mod export;
+mod fleet;
 
 use std::process::Output;
 

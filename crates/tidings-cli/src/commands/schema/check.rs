@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use crate::app::App;
 use crate::args::{Check, ReportFormat};
+use crate::commands::schema::fleet::{Fleet, contracts};
 use crate::commands::schema::git::Git;
 use crate::commands::schema::print::{Compared, Printer};
 use crate::commands::schema::source::{Read, path_of, read, read_any, read_revision};
@@ -13,10 +14,18 @@ use crate::exit::{Exit, Problem};
 use crate::settings;
 use crate::terminal::escape;
 
-pub(super) fn check(app: &App, args: &Check) -> anyhow::Result<Exit> {
+pub(super) async fn check(app: &App, args: &Check) -> anyhow::Result<Exit> {
     let path = path_of(args.contract.file.as_deref())?;
     let new = read(&path)?;
-    let baselines = baselines(args, &path)?;
+    let (baselines, is_partial) = if args.fleet {
+        let Fleet {
+            contracts,
+            is_partial,
+        } = contracts(app, &new.contract.hash).await?;
+        (contracts, is_partial)
+    } else {
+        (baselines(args, &path)?, false)
+    };
     let mut exceptions = exceptions()?;
     let printer = Printer {
         file: &new.name,
@@ -29,7 +38,7 @@ pub(super) fn check(app: &App, args: &Check) -> anyhow::Result<Exit> {
     };
     let mut compared = Vec::new();
     for old in &baselines {
-        let mut report = compare(&old.contract, &new.contract, &asked(args));
+        let mut report = compare(&old.contract, &new.contract, &asked(args, &old.name));
         let allowed = exceptions.take(&mut report.findings);
         let one = Compared {
             against: &old.name,
@@ -42,7 +51,7 @@ pub(super) fn check(app: &App, args: &Check) -> anyhow::Result<Exit> {
     for remark in exceptions.remarks() {
         app.warn(&escape(remark));
     }
-    if baselines.is_empty() {
+    if baselines.is_empty() && !args.fleet {
         app.remark(format_args!(
             "{} is new: there is nothing to compare it with",
             new.name
@@ -51,15 +60,18 @@ pub(super) fn check(app: &App, args: &Check) -> anyhow::Result<Exit> {
     printer.summary(&compared)?;
     let mut findings = compared.iter().flat_map(|it| &it.report.findings);
     let is_broken = findings.any(|finding| finding.level == Level::Break);
-    Ok(if is_broken {
+    Ok(if is_broken || is_partial {
         Exit::Incomplete
     } else {
         Exit::Done
     })
 }
 
-fn asked(args: &Check) -> Asked {
+fn asked(args: &Check, old: &str) -> Asked {
     let mut asked = Asked::default();
+    if args.fleet {
+        asked.names.old = format!("processes like {old}");
+    }
     if let Some(direction) = args.direction {
         asked.directions = vec![Direction::from(direction)];
     }

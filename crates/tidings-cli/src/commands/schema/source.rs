@@ -94,7 +94,7 @@ pub(super) fn read_any(file: &Path, from: &str) -> Result<Option<Read>, Problem>
     }
 }
 
-fn parse(name: String, text: String) -> Result<Read, Problem> {
+pub(super) fn parse(name: String, text: String) -> Result<Read, Problem> {
     match Contract::parse(&text) {
         Ok(contract) => Ok(Read {
             name,
