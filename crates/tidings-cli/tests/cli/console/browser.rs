@@ -1,7 +1,8 @@
 //! The page of `tidings console`, in a real Chromium.
 //!
-//! Each test has a browser, a console and servers of its own. No document may break its policy and no
-//! script may fail: [`finish`](session::Browser::finish) checks both. Screenshots are kept in
+//! A start of a browser takes two seconds of a processor, so the parts of a test share one; each part
+//! has a console and servers of its own. No document may break its policy and no script may fail:
+//! [`finish`](session::Browser::finish) checks both. Screenshots are kept in
 //! `target/browser/screenshots`. Tests that take minutes or measure run in `cargo xtask test --long`.
 
 mod chromium;

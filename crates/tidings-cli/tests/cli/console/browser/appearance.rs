@@ -117,19 +117,24 @@ async fn all_pages_are_accessible_in_light_and_dark_and_fit_a_narrow_screen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_form_for_the_token_is_accessible() {
+async fn the_form_for_the_token_is_accessible_and_the_keyboard_reaches_everything() {
+    let mut browser = Browser::start().await;
+    the_form_for_the_token_is_accessible(&mut browser).await;
+    everything_is_reached_with_the_keyboard(&mut browser).await;
+    browser.finish().await;
+}
+
+async fn the_form_for_the_token_is_accessible(browser: &mut Browser) {
     let fleet = Fleet::start().await;
     let console = Console::start(&fleet, &[]);
-    let mut browser = Browser::start().await;
     for scheme in ["light", "dark"] {
         browser.scheme(scheme).await;
         browser.goto(&format!("http://{}/", console.address)).await;
         browser.until_text("Token needed").await;
-        load_axe(&browser).await;
-        assert_eq!(faults(&browser).await, json!([]), "{scheme}");
+        load_axe(browser).await;
+        assert_eq!(faults(browser).await, json!([]), "{scheme}");
         browser.save(&format!("token-{scheme}")).await;
     }
-    browser.finish().await;
 }
 
 /// What has the focus, as a text.
@@ -139,13 +144,12 @@ async fn focused(browser: &Browser) -> String {
     focused.as_str().unwrap().to_owned()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn everything_is_reached_with_the_keyboard() {
+async fn everything_is_reached_with_the_keyboard(browser: &mut Browser) {
     let (fleet, bus) = populated().await;
     let console = Console::start(&fleet, &[]);
-    let browser = Browser::open(&console).await;
+    browser.enter(&console).await;
     browser.keys(TAB).await;
-    assert_eq!(focused(&browser).await, "Skip to the content");
+    assert_eq!(focused(browser).await, "Skip to the content");
     browser.keys(ENTER).await;
     assert_eq!(browser.eval("document.activeElement.id").await, "main");
     for (number, page) in PAGES.iter().enumerate() {
@@ -182,13 +186,11 @@ async fn everything_is_reached_with_the_keyboard() {
     {
         assert!(seen.len() < 10, "{seen:?}");
         browser.keys(TAB).await;
-        seen.push(focused(&browser).await);
+        seen.push(focused(browser).await);
         let outline = "getComputedStyle(document.activeElement).outlineStyle";
         assert_eq!(browser.eval(outline).await, "solid", "{seen:?}");
     }
     assert_eq!(seen[..4], ["Pause", "Clear", "Wrap", "Raw"]);
     browser.keys(ENTER).await;
     browser.until_text("\"order\": 7").await;
-
-    browser.finish().await;
 }

@@ -16,7 +16,14 @@ async fn fill(browser: &Browser, selector: &str, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sent_event_names_who_handled_it_and_who_failed() {
+async fn a_page_that_may_sends_events_and_changes_values() {
+    let mut browser = Browser::start().await;
+    a_sent_event_names_who_handled_it_and_who_failed(&mut browser).await;
+    a_value_that_has_changed_in_between_is_not_overwritten_and_is_shown(&mut browser).await;
+    browser.finish().await;
+}
+
+async fn a_sent_event_names_who_handled_it_and_who_failed(browser: &mut Browser) {
     let fleet = Fleet::start().await;
     let handling = fleet.member_with("api-1", |bus| bus.on("user.renamed", async |_: Value| {}));
     let failing = fleet.member_with("job-1", |bus| {
@@ -26,15 +33,15 @@ async fn a_sent_event_names_who_handled_it_and_who_failed() {
     });
     let _members = (handling.await, failing.await);
     let console = Console::start(&fleet, &["--allow-send"]);
-    let browser = Browser::open(&console).await;
+    browser.enter(&console).await;
     browser.show("events").await;
     browser
         .until("the form is there", "send.checkVisibility()")
         .await;
 
     browser.click("#send summary").await;
-    fill(&browser, "#send-event", "user.renamed").await;
-    fill(&browser, "#send-payload", r#"{"id":7,"name":"Ada"}"#).await;
+    fill(browser, "#send-event", "user.renamed").await;
+    fill(browser, "#send-payload", r#"{"id":7,"name":"Ada"}"#).await;
     browser.press("Send, ask who").await;
     let receipt = "document.getElementById('send-result').innerText";
     browser
@@ -49,17 +56,17 @@ async fn a_sent_event_names_who_handled_it_and_who_failed() {
     }
     browser.until_text(r#"{"id":7,"name":"Ada"}"#).await;
     browser.save("send").await;
-    browser.finish().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_value_that_has_changed_in_between_is_not_overwritten_and_is_shown() {
+async fn a_value_that_has_changed_in_between_is_not_overwritten_and_is_shown(
+    browser: &mut Browser,
+) {
     let fleet = Fleet::start().await;
     let bus = fleet.member("api-1").await;
     let limits = bus.shared::<Value>("limits").unwrap();
     limits.set(&json!({ "per_minute": 60 })).await.unwrap();
     let console = Console::start(&fleet, &["--allow-write"]);
-    let browser = Browser::open(&console).await;
+    browser.enter(&console).await;
     browser.show("state").await;
     browser.until_text("limits").await;
     browser.press("limits").await;
@@ -71,7 +78,7 @@ async fn a_value_that_has_changed_in_between_is_not_overwritten_and_is_shown() {
         .await;
 
     limits.set(&json!({ "per_minute": 90 })).await.unwrap();
-    fill(&browser, "#new-value", r#"{"per_minute":120}"#).await;
+    fill(browser, "#new-value", r#"{"per_minute":120}"#).await;
     browser.click("dialog.change .primary").await;
     browser
         .until("the new one is shown", &format!("{before}.includes('90')"))
@@ -91,5 +98,4 @@ async fn a_value_that_has_changed_in_between_is_not_overwritten_and_is_shown() {
         console.api("/api/state/shared?name=limits")["value"],
         json!({ "per_minute": 120 })
     );
-    browser.finish().await;
 }

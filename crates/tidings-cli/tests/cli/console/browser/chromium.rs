@@ -95,17 +95,20 @@ impl Chromium {
         self.browser.directory.path()
     }
 
-    /// Returns the proportional set size of the largest tab in MiB: its own memory, and its share of
-    /// what it has in common with other processes.
+    /// Returns the memory of the largest tab in MB, as the browser's own task manager shows it: what the
+    /// process shares with no other.
     pub(super) fn largest_tab(&self) -> u64 {
-        let profile = self.profile().to_str().unwrap().to_owned();
+        let profile = self.profile().to_str().unwrap();
         let of_tab = |process: &Path| {
             let command = fs::read_to_string(process.join("cmdline")).ok()?;
-            let is_tab = command.contains("--type=renderer") && command.contains(&profile);
-            let memory = fs::read_to_string(process.join("smaps_rollup")).ok()?;
-            let size = memory.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-            let size: u64 = size.trim().strip_suffix(" kB")?.parse().ok()?;
-            is_tab.then_some(size / 1_024)
+            let is_tab = command.contains("--type=renderer") && command.contains(profile);
+            let status = fs::read_to_string(process.join("status")).ok()?;
+            let size = |name| -> Option<u64> {
+                let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+                line.trim().strip_suffix(" kB")?.parse().ok()
+            };
+            let kibibytes = size("RssAnon:")? + size("VmSwap:")?;
+            is_tab.then_some(kibibytes * 1_024 / 1_000_000)
         };
         let processes = fs::read_dir("/proc").unwrap().flatten();
         let sizes = processes.filter_map(|process| of_tab(&process.path()));

@@ -24,13 +24,22 @@ fn as_bytes<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_is_on_the_page_within_a_second_decoded() {
+async fn events_and_losses_are_listed_as_they_arrive() {
+    let mut browser = Browser::start().await;
+    an_event_is_on_the_page_within_a_second_decoded(&mut browser).await;
+    the_list_is_filtered_paused_continued_and_cleared(&mut browser).await;
+    losses_are_rows_where_they_happened(&mut browser).await;
+    a_console_that_may_not_send_has_no_form_and_refuses_a_post(&mut browser).await;
+    browser.finish().await;
+}
+
+async fn an_event_is_on_the_page_within_a_second_decoded(browser: &mut Browser) {
     let fleet = Fleet::start().await;
     let api = fleet.member("api-1").await;
     let packed = fleet.member_with("job-1", |bus| bus.format(Format::MessagePack));
     let packed = packed.await;
     let console = Console::start(&fleet, &[]);
-    let browser = Browser::open(&console).await;
+    browser.enter(&console).await;
     browser.show("events").await;
     browser.until_live().await;
 
@@ -66,7 +75,6 @@ async fn an_event_is_on_the_page_within_a_second_decoded() {
     browser.until_text("file.added").await;
     browser.click(".events li:first-child button").await;
     browser.until_text("de ad 00 ff").await;
-    browser.finish().await;
 }
 
 /// The four sums of the line above the list.
@@ -81,12 +89,11 @@ async fn send(bus: &Bus, name: &str) {
     bus.send_to_all(name, &json!({ "id": 7 })).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_list_is_filtered_paused_continued_and_cleared() {
+async fn the_list_is_filtered_paused_continued_and_cleared(browser: &mut Browser) {
     let fleet = Fleet::start().await;
     let bus = fleet.member("api-1").await;
     let console = Console::start(&fleet, &[]);
-    let mut browser = Browser::open(&console).await;
+    browser.enter(&console).await;
     browser.show("events").await;
     browser.until_live().await;
 
@@ -126,18 +133,16 @@ async fn the_list_is_filtered_paused_continued_and_cleared() {
     browser
         .until_text("2 shown + 1 hidden by the filter + 1 not shown = 4 arrived")
         .await;
-    assert_eq!(sums(&browser).await, [2, 1, 1, 4]);
+    assert_eq!(sums(browser).await, [2, 1, 1, 4]);
 
     browser.press("Clear").await;
     let rows = "document.querySelectorAll('.events li').length === 0";
     browser.until("the list is empty", rows).await;
     send(&bus, "user.added").await;
     browser.until_text("user.added").await;
-    browser.finish().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn losses_are_rows_where_they_happened() {
+async fn losses_are_rows_where_they_happened(browser: &mut Browser) {
     let fleet = Fleet::start().await;
     let (slow, begun) = (
         HandlerOptions::new()
@@ -152,7 +157,7 @@ async fn losses_are_rows_where_they_happened() {
     });
     let member = member.await;
     let console = Console::start(&fleet, &[]);
-    let browser = Browser::open(&console).await;
+    browser.enter(&console).await;
     browser.show("events").await;
     browser.until_live().await;
 
@@ -174,14 +179,12 @@ async fn losses_are_rows_where_they_happened() {
     let dropped = "[...document.querySelectorAll('.incidents .gap')]
         .some((it) => it.innerText.includes('queue'))";
     browser.until("the full queue is listed", dropped).await;
-    browser.finish().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_console_that_may_not_send_has_no_form_and_refuses_a_post() {
+async fn a_console_that_may_not_send_has_no_form_and_refuses_a_post(browser: &mut Browser) {
     let fleet = Fleet::start().await;
     let console = Console::start(&fleet, &[]);
-    let browser = Browser::open(&console).await;
+    browser.enter(&console).await;
     for page in ["events", "state"] {
         browser.show(page).await;
         browser.until_live().await;
@@ -196,5 +199,4 @@ async fn a_console_that_may_not_send_has_no_form_and_refuses_a_post() {
         Authorization: `Bearer ${sessionStorage.getItem('tidings-token')}` } }).then((it) => it.status)";
     let status = browser.eval(post).await;
     assert_eq!(status, 403);
-    browser.finish().await;
 }

@@ -69,7 +69,7 @@ async fn ten_thousand_events_a_second_are_counted_and_the_page_answers_clicks() 
         .fold(0.0, f64::max);
     let most = memory.iter().max().unwrap();
     println!(
-        "{all} events in {took:?}: {sums}; tab {most} MiB; slowest click {slowest} ms of {clicks}"
+        "{all} events in {took:?}: {sums}; tab {most} MB; slowest click {slowest} ms of {clicks}"
     );
     assert!(*most < 150, "{memory:?}");
     assert!(slowest < 200.0, "{clicks}");

@@ -80,11 +80,18 @@ const ATTACK: &str = r"return (async ({ target, token }) => {
 })(arguments[0])";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_on_another_port_reads_sends_and_embeds_nothing() {
+async fn other_servers_of_the_machine_learn_and_reach_nothing() {
+    let mut browser = Browser::start().await;
+    a_page_on_another_port_reads_sends_and_embeds_nothing(&mut browser).await;
+    another_server_is_told_neither_the_token_nor_the_address(&mut browser).await;
+    browser.finish().await;
+}
+
+async fn a_page_on_another_port_reads_sends_and_embeds_nothing(browser: &mut Browser) {
     let fleet = Fleet::start().await;
     let console = Console::start(&fleet, &[]);
     let other = OtherServer::start();
-    let mut browser = Browser::open(&console).await;
+    browser.enter(&console).await;
     browser.goto(&format!("http://{}/", other.address)).await;
 
     let target = format!("http://{}", console.address);
@@ -97,11 +104,10 @@ async fn a_page_on_another_port_reads_sends_and_embeds_nothing() {
         assert!(is_refused, "{attempt}: {outcome}");
     }
 
-    assert_frame_is_empty(&mut browser, &target).await;
-    assert_window_is_out_of_reach(&browser, &target).await;
+    assert_frame_is_empty(browser, &target).await;
+    assert_window_is_out_of_reach(browser, &target).await;
     browser.goto("about:blank").await;
     browser.forget_log().await;
-    browser.finish().await;
 }
 
 async fn assert_frame_is_empty(browser: &mut Browser, target: &str) {
@@ -129,12 +135,11 @@ async fn assert_window_is_out_of_reach(browser: &Browser, target: &str) {
     assert_eq!(reached, json!([true, "TypeError"]), "closed, no document");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn another_server_is_told_neither_the_token_nor_the_address() {
+async fn another_server_is_told_neither_the_token_nor_the_address(browser: &mut Browser) {
     let fleet = Fleet::start().await;
     let console = Console::start(&fleet, &[]);
     let other = OtherServer::start();
-    let browser = Browser::open(&console).await;
+    browser.enter(&console).await;
     let leave = format!("location.href = 'http://{}/'", other.address);
     browser.run(&leave, json!(null)).await;
     browser
@@ -152,5 +157,4 @@ async fn another_server_is_told_neither_the_token_nor_the_address() {
         !heads.contains(&console.token) && !heads.contains(&port),
         "{heads}"
     );
-    browser.finish().await;
 }

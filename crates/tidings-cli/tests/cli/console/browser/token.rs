@@ -10,11 +10,21 @@ use crate::console::client::Console;
 use crate::fleet::Fleet;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_opens_the_page_and_is_not_left_in_the_address_or_the_history() {
+async fn the_token_is_needed_and_is_seen_nowhere_else() {
+    let mut browser = Browser::start().await;
+    without_the_right_token_the_page_says_only_that_one_is_needed(&mut browser).await;
+    the_token_opens_the_page_and_is_not_left_in_the_address_or_the_history(&mut browser).await;
+    a_page_whose_console_was_restarted_goes_on_with_the_new_token(&mut browser).await;
+    browser.finish().await;
+}
+
+async fn the_token_opens_the_page_and_is_not_left_in_the_address_or_the_history(
+    browser: &mut Browser,
+) {
     let fleet = Fleet::start().await;
     let _member = fleet.member("api-1").await;
     let console = Console::start(&fleet, &[]);
-    let mut browser = Browser::open(&console).await;
+    browser.enter(&console).await;
     browser.until_text("api-1").await;
 
     let clean = format!("http://{}/#/", console.address);
@@ -36,21 +46,18 @@ async fn the_token_opens_the_page_and_is_not_left_in_the_address_or_the_history(
     assert_eq!(console.running.stderr.count(&console.token), 0);
     let log = fs::read_to_string(browser.chromium().profile().join("log"));
     assert!(!log.unwrap().contains(&console.token));
-    browser.finish().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn without_the_right_token_the_page_says_only_that_one_is_needed() {
+async fn without_the_right_token_the_page_says_only_that_one_is_needed(browser: &mut Browser) {
     let fleet = Fleet::start().await;
     let _member = fleet.member("api-1").await;
     let console = Console::start(&fleet, &[]);
-    let mut browser = Browser::start().await;
     let page = format!("http://{}/", console.address);
     let words = "main.textContent.startsWith('Token needed')";
 
     browser.goto(&page).await;
     browser.until("a token is asked for", words).await;
-    assert_nothing_is_told(&browser).await;
+    assert_nothing_is_told(browser).await;
 
     let wrong = "0".repeat(console.token.len());
     browser.keys(&format!("{wrong}\n")).await;
@@ -60,7 +67,7 @@ async fn without_the_right_token_the_page_says_only_that_one_is_needed() {
             "main.textContent.includes('does not accept')",
         )
         .await;
-    assert_nothing_is_told(&browser).await;
+    assert_nothing_is_told(browser).await;
 
     // Pasted as it was printed.
     let printed = format!("{page}#{}", console.token);
@@ -69,7 +76,6 @@ async fn without_the_right_token_the_page_says_only_that_one_is_needed() {
     browser.until_live().await;
     browser.until_text("api-1").await;
     assert!(!browser.url().await.contains(&console.token));
-    browser.finish().await;
 }
 
 async fn assert_nothing_is_told(browser: &Browser) {
@@ -79,12 +85,11 @@ async fn assert_nothing_is_told(browser: &Browser) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_page_whose_console_was_restarted_goes_on_with_the_new_token() {
+async fn a_page_whose_console_was_restarted_goes_on_with_the_new_token(browser: &mut Browser) {
     let fleet = Fleet::start().await;
     let bus = fleet.member("api-1").await;
     let console = Console::start(&fleet, &[]);
-    let browser = Browser::open(&console).await;
+    browser.enter(&console).await;
     browser.show("events").await;
     browser
         .run("globalThis.isTheSame = true", json!(null))
@@ -101,5 +106,4 @@ async fn a_page_whose_console_was_restarted_goes_on_with_the_new_token() {
     bus.send_to_all("after.restart", &1).await.unwrap();
     browser.until_text("after.restart").await;
     assert_eq!(browser.eval("isTheSame").await, true, "it was loaded again");
-    browser.finish().await;
 }
