@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use crate::book;
-use crate::tool::{cargo, repository, tool};
+use crate::tool::{ORDINARY, cargo, repository, tool};
 
 /// The crates that part one uses, with those that they and their tests need.
 const CRATES: [&str; 6] = [
@@ -30,7 +30,9 @@ pub(crate) fn look() -> Result<()> {
         fs::remove_dir_all(&folder)?;
     }
     unpack_crates(&folder)?;
-    let test = cargo("test").args(["--locked", "--package", "tidings-cli", "--test", "cli"]);
+    let test = cargo("test")
+        .args(ORDINARY)
+        .args(["--locked", "--test=cli"]);
     let test = test.args(["--", "--ignored", "--nocapture", TEST]);
     let done = test.succeed();
     fs::remove_dir_all(folder)?;

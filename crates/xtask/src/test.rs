@@ -120,8 +120,9 @@ fn long() -> Vec<Step> {
     let programs = cargo("test").args(ORDINARY);
     let programs = programs.args(["--locked", "--test=tests", "--"]);
     let programs = programs.args(["--ignored", "programs::"]);
-    let documents = cargo("test").args(["--locked", "--package", "tidings-cli", "--test=cli"]);
-    let documents = documents.args(["--", "--ignored", "contract::export"]);
+    let documents = cargo("test").args(ORDINARY);
+    let documents = documents.args(["--locked", "--test=cli", "--"]);
+    let documents = documents.args(["--ignored", "contract::export"]);
     // One at a time, because they measure.
     let console = cargo("test").args(ORDINARY);
     let console = console.args(["--locked", "--test=cli", "--", "--ignored"]);
