@@ -1,6 +1,6 @@
-//! Compiles every Rust program of the READMEs and the book: each page is a doc test. The page on
-//! logs, metrics and traces is in the package of the tests, which has the dependencies that it
-//! needs.
+//! Compiles every Rust program of the READMEs and the book: each page is a doc test. The pages on
+//! events and on logs, metrics and traces are in the package of the tests, which has the
+//! dependencies that they need.
 
 /// One item per page, so that a failure names the page.
 #[cfg(doctest)]
@@ -11,8 +11,6 @@ mod pages {
     struct Crate;
     #[doc = include_str!("../docs/src/bus.md")]
     struct TheBus;
-    #[doc = include_str!("../docs/src/events.md")]
-    struct Events;
     #[doc = include_str!("../docs/src/handlers.md")]
     struct Handlers;
     #[doc = include_str!("../docs/src/sending.md")]

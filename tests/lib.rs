@@ -1,4 +1,4 @@
-//! Shared by the suites; and the programs of the one page of the book that needs more than the
+//! Shared by the suites; and the programs of the pages of the book that need more than the
 //! examples.
 
 use std::env;
@@ -7,6 +7,10 @@ use std::process::{Command, Output};
 #[cfg(doctest)]
 #[doc = include_str!("../docs/src/observing.md")]
 struct Observing;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/src/events.md")]
+struct Events;
 
 /// Set in a test that runs in its own process.
 const ALONE: &str = "TIDINGS_TEST_ALONE";

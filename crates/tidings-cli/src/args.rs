@@ -95,7 +95,7 @@ Exit codes:
   1  it failed, and nothing happened
   2  the arguments or the settings are not valid
   3  done in part: a member or a worker failed, did not respond or had to be killed;
-     `doctor` found an error, `schema` a break
+     `doctor` found an error, `schema check` a break, `schema lint` a remark
   4  unknown: it may have been sent, counted or changed
   5  no member, value or key has this name, id or role, no member handles the event, or there is no
      journal";

@@ -22,7 +22,7 @@ pub(crate) enum Exit {
     /// The arguments or the settings are not valid.
     Usage = 2,
     /// It is done in part: a member or a worker failed, did not respond or had to be killed; `doctor`
-    /// found an error, `schema` a break.
+    /// found an error, `schema check` a break, `schema lint` a remark.
     Incomplete = 3,
     /// The result is unknown: it may have been sent, counted or changed.
     Unknown = 4,

@@ -7,9 +7,9 @@ use std::str::FromStr;
 use clap::Parser;
 
 const CONSOLE: &str = "\
-Prints an address with a token, which is new at each start. Who has it can see all events and values,
-and can change nothing without --allow-send or --allow-write: each change is a line on standard error.
-Redis is only asked while a page is open.
+Prints an address with a token, which is new at each start. Anyone who has it can see all events and
+values, and can change nothing without --allow-send or --allow-write: each change is a line on standard
+error. While no page is open, it asks Redis for the member list only.
 
 Examples:
   tidings console
