@@ -73,7 +73,7 @@ fn kind(word: &str) -> &str {
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
     let is_id = |text: &str| {
         let is_hex = text.bytes().all(|it| it.is_ascii_hexdigit());
-        is_hex && [8, 32].contains(&text.len())
+        is_hex && [8, 16, 32].contains(&text.len())
     };
     let parts: Vec<_> = word.split('-').collect();
     let colons = word.match_indices(':').map(|(at, _)| at);
@@ -112,6 +112,7 @@ fn what_differs_between_two_runs_is_not_compared() {
         ("1764332423371-2  1s ago", "1864332423371-0  9m 58s ago"),
         ("50,000/s sent", "999/s sent"),
         ("in bench-7f3a1c09 at", "in bench-00000000 at"),
+        ("contract  9c1185a5c5e9fc54", "contract  f2b57075077ea944"),
         (
             "ACL SETUSER shop on …",
             "ACL SETUSER shop on resetkeys -@all",
