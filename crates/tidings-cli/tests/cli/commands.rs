@@ -239,7 +239,10 @@ fn reload_replaces_all_workers_and_prints_the_time() {
 fn a_failed_reload_prints_the_reason_and_the_old_workers_keep_running() {
     let sandbox = Sandbox::new();
     let program = sandbox.put_program("server", "echo up $$; exec sleep 1000");
-    let web = sandbox.run(&["--workers=2"], &[program.to_str().unwrap()]);
+    // The time in which the second version must have ended, also on a busy machine.
+    let mut command = sandbox.command();
+    command.args(["run", "--ready-after=2s", "--workers=2", "--"]);
+    let web = Running::start(command.arg(program));
     web.stderr.wait_count("is ready", 2);
     let before = web.pids(2);
 
