@@ -53,7 +53,11 @@ enum Task {
         arguments: Vec<String>,
     },
     /// Builds the book with mdBook, checks its links and words, and looks at its pages in Chromium.
-    Book,
+    Book {
+        /// Then do what part one says, in an empty folder and with packaged crates: before a release.
+        #[arg(long)]
+        reader: bool,
+    },
     /// Breaks tidings on purpose, one patch at a time, and expects its tests to fail.
     Broken {
         /// Apply only the patches whose name contains one of these words.
@@ -80,7 +84,8 @@ fn main() -> ExitCode {
             arguments,
         } => bench::count_instructions(&arguments),
         Task::Bench { arguments, .. } => bench::run(&arguments),
-        Task::Book => book::run(),
+        Task::Book { reader: false } => book::run(),
+        Task::Book { reader: true } => book::run().and_then(|()| reader::look()),
         Task::Broken { only } => broken::run(&only),
         Task::Dist => dist::run(),
         Task::Faults { arguments } => faults::run(&arguments),

@@ -7,7 +7,6 @@ use crate::check;
 use crate::dist;
 use crate::install::{CHROMEDRIVER, CHROMIUM, NPM, REDIS, VALGRIND};
 use crate::peers;
-use crate::reader;
 use crate::secrets;
 use crate::steps::{Step, run_all};
 use crate::tool::{MEASURING, ORDINARY, cargo, cargo_has};
@@ -150,6 +149,5 @@ fn long() -> Vec<Step> {
         Step::new("the web console under load", console),
         Step::look("release archive", dist::try_out),
         Step::look("rendered book", book::look),
-        Step::look("a reader of part one", reader::look),
     ]
 }

@@ -103,9 +103,9 @@ fn the_program_of_the_readme_is_an_example_and_prints_what_it_shows() {
 }
 
 #[test]
-#[ignore = "needs the rendered pages and packaged crates: `cargo xtask test --long`"]
+#[ignore = "needs the rendered pages and packaged crates: `cargo xtask book --reader`"]
 fn a_reader_with_nothing_but_the_rendered_pages_gets_through_part_one() {
-    // `cargo xtask test --long` has put the packaged crates there.
+    // `cargo xtask book --reader` has put the packaged crates there.
     let folder = std::env::temp_dir().join("tidings-reader");
     let begin = Instant::now();
     let mut reader = Reader::new(Programs::FromPages, folder, Sandbox::new());
