@@ -79,7 +79,7 @@ pub fn check_contract(package: &Package, path: &Path) {
         Ok(contract) => contract.to_string(),
         Err(error) => panic!("{error}"),
     };
-    let update = env::var_os(UPDATE).is_some_and(|value| !value.is_empty() && value != "0");
+    let update = env::var_os(UPDATE).is_some_and(|value| value == "1");
     if let Err(fault) = check(package, path, &contract, update) {
         panic!("{fault}");
     }
@@ -151,8 +151,8 @@ fn compare(
     shown: &str,
     update_with: &str,
 ) -> Result<Option<String>, String> {
-    let old: Value = match serde_json::from_str(old) {
-        Ok(old) => old,
+    let old = match serde_json::from_str::<Map<String, Value>>(old) {
+        Ok(old) => Value::Object(old),
         Err(error) => {
             return Ok(Some(format!(
                 "cannot read {shown}: {error}. After a merge conflict, write it again: {update_with}"
@@ -299,6 +299,12 @@ mod tests {
             merged.contains("After a merge conflict, write it again"),
             "{merged}"
         );
+        for text in ["", "[]", "7", "null", r#""events""#] {
+            let other = fault(text, false);
+            assert!(other.starts_with("cannot read"), "{text}: {other}");
+            check(&PACKAGE, &path, &contract, true).unwrap();
+            check(&PACKAGE, &path, &contract, false).unwrap();
+        }
         for update in [false, true] {
             let newer = fault(r#"{"tidings": 2, "events": {}}"#, update);
             assert!(newer.contains("has format 2"), "{newer}");

@@ -44,23 +44,20 @@ pub(crate) fn aliases(
     Ok(aliases)
 }
 
-/// Returns the path of the field in an option. `names` are all names that it can begin with.
+/// Returns the path of the field in an option. `names` are those of all fields, if they are known.
 fn path(field: &LitStr, names: Option<&Vec<String>>) -> Result<String> {
     let text = field.value();
-    let path = if text.starts_with(['.', '[']) {
-        text
-    } else {
-        format!(".{text}")
-    };
-    let first = path.trim_start_matches('.').split(['.', '[']).next();
-    let first = first.unwrap_or_default();
-    match names {
-        Some(names) if !names.iter().any(|name| name == first) => Err(Error::new(
-            field.span(),
-            format!("no field of the payload is named `{first}`"),
-        )),
-        _ => Ok(path),
+    let name = text.strip_prefix('.').unwrap_or(&text);
+    let is_field = names.is_none_or(|names| names.iter().any(|it| it == name));
+    if is_field && (names.is_some() || !name.contains(['.', '['])) {
+        return Ok(format!(".{name}"));
     }
+    let message = if name.contains(['.', '[']) {
+        format!("`{name}` is a path: `alias` is for the fields of the payload itself")
+    } else {
+        format!("no field of the payload is named `{name}`")
+    };
+    Err(Error::new(field.span(), message))
 }
 
 /// Returns the text of an attribute, for the side that reads.
@@ -126,6 +123,7 @@ fn apply(rule: &str, field: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proc_macro2::Span;
     use syn::{ItemStruct, parse_quote};
 
     use super::*;
@@ -157,6 +155,42 @@ mod tests {
             aliases,
             expected.map(|(path, alias)| (path.to_owned(), alias.to_owned()))
         );
+    }
+
+    #[test]
+    fn an_alias_of_a_field_within_a_field_is_rejected() {
+        let items: [ItemStruct; 3] = [
+            parse_quote! { struct Payload { address: Address } },
+            parse_quote! { struct Payload { #[serde(flatten)] address: Address } },
+            parse_quote! { struct Payload(Address); },
+        ];
+        for item in &items {
+            for field in ["address.street", ".address.street", "items[].name", "[0]"] {
+                let field = LitStr::new(field, Span::call_site());
+                let options = Options {
+                    aliases: vec![(field, vec![parse_quote!("road")])],
+                    ..Options::default()
+                };
+                let error = aliases(&item.attrs, &item.fields, &options).unwrap_err();
+                assert!(error.to_string().contains("is a path"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_field_whose_name_looks_like_a_path_has_an_alias() {
+        let item: ItemStruct = parse_quote! {
+            struct Payload {
+                #[serde(rename = "user.name")]
+                name: String,
+            }
+        };
+        let options = Options {
+            aliases: vec![(parse_quote!("user.name"), vec![parse_quote!("title")])],
+            ..Options::default()
+        };
+        let aliases = aliases(&item.attrs, &item.fields, &options).unwrap();
+        assert_eq!(aliases, [(".user.name".to_owned(), "title".to_owned())]);
     }
 
     #[test]

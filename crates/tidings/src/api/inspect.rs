@@ -1,18 +1,21 @@
 //! `Bus::inspect` and `Bus::inspection`: the state of buses; and `Bus::contract_of`.
 
-use tidings_codec::{NodeId, To};
+use std::time::Duration;
 
-use crate::api::request_builder::{Receiver, Request, Response, SingleRequest};
+use tidings_codec::{NodeId, To};
+use tokio::time::Instant;
+
+use crate::api::request_builder::{Receiver, Request, Response, SingleRequest, TIMEOUT};
 use crate::bus::Bus;
-use crate::bus::contract::{CONTRACT, ContractPart};
+use crate::bus::contract::{CONTRACT, ContractPart, ContractParts};
 use crate::bus::inspector::{INSPECT, inspect};
-use crate::error::request::{RequestError, ResponseError};
+use crate::error::request::RequestError;
 use crate::handler::contract;
 use crate::handler::key::ControlKey;
 use crate::observe::inspection::Inspection;
 
-/// The maximum number of bytes of another program's contract.
-const MAX_CONTRACT: usize = 16 << 20;
+/// The time in which another program has to send all parts of its contract.
+const CONTRACT_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Bus {
     /// Returns the state of this bus, as other buses see it: its health, its handlers, and the gaps and
@@ -80,33 +83,31 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// As [`request`](Self::request). A contract of more than 16 MiB is an error of the response.
+    /// As [`request`](Self::request), and when not all of the contract has arrived within 30 seconds. A
+    /// contract of more than 16 MiB is an error of the response.
     pub async fn contract_of(&self, node: NodeId) -> Result<Response<String>, RequestError> {
-        let mut contract = String::new();
+        let deadline = Instant::now() + CONTRACT_TIMEOUT;
+        let mut contract = ContractParts::default();
         loop {
-            let have = contract.len() as u64;
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(RequestError::TimedOut {
+                    event: CONTRACT.to_owned(),
+                    node,
+                    timeout: CONTRACT_TIMEOUT,
+                });
+            }
+            let have = contract.text.len() as u64;
             let key = ControlKey(CONTRACT);
             let asking =
                 SingleRequest::<ContractPart, _, _>::new(self, Receiver::Node(node), key, &have);
-            let Response { responder, value } = asking.await?;
-            let part = match value {
-                Ok(part) => part,
-                Err(error) => {
-                    let value = Err(error);
-                    return Ok(Response { responder, value });
-                }
+            let Response { responder, value } = asking.timeout(left.min(TIMEOUT)).await?;
+            let value = match value.and_then(|part| contract.add(&part)) {
+                Ok(false) => continue,
+                Ok(true) => Ok(contract.text),
+                Err(error) => Err(error),
             };
-            contract += &part.text;
-            let is_too_large = contract.len() > MAX_CONTRACT;
-            if is_too_large || (part.text.is_empty() && !part.is_last) {
-                let text = format!("its contract is no text of at most {MAX_CONTRACT} bytes");
-                let value = Err(ResponseError::Failed { text });
-                return Ok(Response { responder, value });
-            }
-            if part.is_last {
-                let value = Ok(contract);
-                return Ok(Response { responder, value });
-            }
+            return Ok(Response { responder, value });
         }
     }
 }

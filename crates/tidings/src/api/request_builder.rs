@@ -22,7 +22,7 @@ use crate::request::summary::{Responder, Summary};
 use crate::send::outgoing::Lane;
 
 /// The time that a request waits for responses by default.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The responses to a request, as they arrive. [`Bus::request_all`] and [`Bus::request_others`] return
 /// them.

@@ -7,6 +7,7 @@ use tidings_codec::Encoder;
 
 use crate::bus::WeakBus;
 use crate::bus::inspector::respond;
+use crate::error::request::ResponseError;
 use crate::observe::inspection::{Published, PublishedContract};
 use crate::receive::control::{ControlEvent, ControlListener};
 use crate::receive::request::Reply;
@@ -16,6 +17,12 @@ pub(crate) const CONTRACT: &str = "tidings.contract";
 
 /// The maximum number of bytes in one response: a contract may be larger than a frame.
 const PART: usize = 128 << 10;
+
+/// The minimum number of bytes in a response that is not the last. It limits the number of requests.
+const MIN_PART: usize = 64 << 10;
+
+/// The maximum number of bytes of another program's contract.
+const MAX: usize = 16 << 20;
 
 /// A part of a contract: the response.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -35,6 +42,32 @@ impl ContractPart {
             text: rest[..end].to_owned(),
             is_last: end == rest.len(),
         }
+    }
+}
+
+/// The parts of another program's contract so far.
+#[derive(Debug, Default)]
+pub(crate) struct ContractParts {
+    pub(crate) text: String,
+}
+
+impl ContractParts {
+    /// Adds a part, and returns whether it is the last one.
+    ///
+    /// # Errors
+    ///
+    /// When the contract is too large, or in too many parts.
+    pub(crate) fn add(&mut self, part: &ContractPart) -> Result<bool, ResponseError> {
+        self.text += &part.text;
+        if self.text.len() > MAX {
+            let text = format!("its contract has more than {MAX} bytes");
+            return Err(ResponseError::Failed { text });
+        }
+        if !part.is_last && part.text.len() < MIN_PART {
+            let text = format!("a part of its contract has fewer than {MIN_PART} bytes");
+            return Err(ResponseError::Failed { text });
+        }
+        Ok(part.is_last)
     }
 }
 
@@ -84,16 +117,33 @@ mod tests {
             hash: String::new(),
             text: text.clone(),
         };
-        let mut received = String::new();
+        let mut received = ContractParts::default();
         loop {
-            let part = ContractPart::of(&contract, received.len() as u64);
+            let part = ContractPart::of(&contract, received.text.len() as u64);
             assert!(part.text.len() <= PART);
-            received += &part.text;
-            if part.is_last {
+            if received.add(&part).unwrap() {
                 break;
             }
         }
-        assert_eq!(received, text);
+        assert_eq!(received.text, text);
         assert!(ContractPart::of(&contract, u64::MAX).is_last);
+    }
+
+    #[test]
+    fn a_contract_that_is_too_large_or_in_small_parts_is_refused() {
+        let part = |length: usize| ContractPart {
+            text: "a".repeat(length),
+            is_last: false,
+        };
+        for small in [0, 1, MIN_PART - 1] {
+            let error = ContractParts::default().add(&part(small)).unwrap_err();
+            assert!(error.to_string().contains("fewer than"), "{error}");
+        }
+        let mut received = ContractParts::default();
+        for _ in 0..MAX / MIN_PART {
+            assert!(!received.add(&part(MIN_PART)).unwrap());
+        }
+        let error = received.add(&part(MIN_PART)).unwrap_err();
+        assert!(error.to_string().contains("more than"), "{error}");
     }
 }

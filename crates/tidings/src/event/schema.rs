@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
-pub(crate) use normal::Annotations;
+pub(crate) use normal::{Annotations, add as add_annotations};
 pub(crate) use side::Describe;
 use side::Side;
 

@@ -1,5 +1,6 @@
 //! The contract of a program: its events, handlers and shared state, collected from the whole binary.
 
+mod combined;
 mod entry;
 
 use std::borrow::Cow;
@@ -126,9 +127,14 @@ impl Contract {
         for (kind, entries) in entry::group(declarations) {
             let mut part = Map::new();
             for (name, entry) in entries {
-                let (value, about) = entry.describe(kind, &name, &mut schemas)?;
-                add_annotations(&mut annotations, &format!("{}.{name}", kind.part()), about);
-                part.insert(name, value);
+                let described = entry.describe(kind, &name, &mut schemas)?;
+                for (of, about) in [
+                    (kind.part(), described.annotations),
+                    ("responses", described.annotations_of_response),
+                ] {
+                    add_annotations(&mut annotations, &format!("{of}.{name}"), about);
+                }
+                part.insert(name, Value::Object(described.entry));
             }
             parts.insert(kind.part().to_owned(), Value::Object(part));
         }

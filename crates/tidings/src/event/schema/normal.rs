@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 /// The annotations of one schema by the JSON pointer of their place.
 pub(crate) type Annotations = BTreeMap<String, Map<String, Value>>;
 
-/// Keywords that describe, and allow or forbid nothing.
+/// Keywords that describe, and allow or forbid nothing. Extensions, which begin with `x-`, do so too.
 const ANNOTATIONS: [&str; 9] = [
     "$comment",
     "$schema",
@@ -39,7 +39,7 @@ pub(super) fn normalize(mut schema: Value, annotations: &mut Annotations) -> Val
 }
 
 /// Adds annotations to others, which have precedence.
-pub(super) fn add(annotations: &mut Annotations, more: Annotations) {
+pub(crate) fn add(annotations: &mut Annotations, more: Annotations) {
     for (pointer, more) in more {
         let here = annotations.entry(pointer).or_default();
         for (key, annotation) in more {
@@ -128,9 +128,11 @@ impl Walk<'_> {
     }
 
     fn take_annotations(&mut self, keywords: &mut Map<String, Value>, place: &Place<'_>) {
-        for key in ANNOTATIONS {
-            if let Some(annotation) = keywords.remove(key)
-                && LISTED.contains(&key)
+        let keys = keywords.keys().filter(|key| is_annotation(key));
+        let keys: Vec<String> = keys.cloned().collect();
+        for key in keys {
+            if let Some(annotation) = keywords.remove(&key)
+                && (is_extension(&key) || LISTED.contains(&key.as_str()))
             {
                 let here = self.annotations.entry(place.to_string()).or_default();
                 here.entry(key).or_insert(annotation);
@@ -171,12 +173,19 @@ impl Walk<'_> {
     }
 }
 
+fn is_annotation(keyword: &str) -> bool {
+    is_extension(keyword) || ANNOTATIONS.contains(&keyword)
+}
+
+fn is_extension(keyword: &str) -> bool {
+    keyword.starts_with("x-")
+}
+
 /// Returns the texts that a schema allows, if it allows only a list of texts.
 fn texts(schema: &Value) -> Option<Vec<String>> {
     let keywords = schema.as_object()?;
-    let is_known = |key: &String| {
-        matches!(key.as_str(), "type" | "const" | "enum") || ANNOTATIONS.contains(&key.as_str())
-    };
+    let is_known =
+        |key: &String| matches!(key.as_str(), "type" | "const" | "enum") || is_annotation(key);
     if keywords.get("type")? != "string" || !keywords.keys().all(is_known) {
         return None;
     }
@@ -222,6 +231,7 @@ mod tests {
             "properties": {
                 "title": {"type": "string", "description": "As it is shown.", "examples": ["Dr."]},
                 "a/b": {"$ref": "#/definitions/Money", "description": "In cents.", "default": 5},
+                "x-rate": {"type": "number", "x-unit": "EUR"},
             },
             "required": ["title", "a/b"],
         }));
@@ -230,6 +240,7 @@ mod tests {
             "properties": {
                 "title": {"type": "string"},
                 "a/b": {"$ref": "#/definitions/Money"},
+                "x-rate": {"type": "number"},
             },
             "required": ["a/b", "title"],
         });
@@ -239,6 +250,7 @@ mod tests {
             "": {"title": "User"},
             "/properties/a~1b": {"default": 5, "description": "In cents."},
             "/properties/title": {"description": "As it is shown."},
+            "/properties/x-rate": {"x-unit": "EUR"},
         });
         assert_eq!(annotations, expected);
     }

@@ -1,12 +1,14 @@
 //! One name of a contract, with all that is declared under it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use super::combined::{Part, all_of, any_of, read, written};
 use crate::error::contract::ContractError;
 use crate::event::schema::{
     Annotations, Declarations, Declared, DeclaredHandler, DeclaredResponse, Schemas, Sides,
+    add_annotations,
 };
 
 /// What a name belongs to.
@@ -87,52 +89,68 @@ fn add_handler(events: &mut BTreeMap<String, Entry>, handler: &DeclaredHandler) 
     }
 }
 
+/// What the contract says of one name.
+#[derive(Default)]
+pub(super) struct Described {
+    pub(super) entry: Map<String, Value>,
+    pub(super) annotations: Annotations,
+    pub(super) annotations_of_response: Annotations,
+}
+
 impl Entry {
-    /// Returns the entry of the contract, and its annotations.
+    /// Returns what the contract says.
     pub(super) fn describe(
         mut self,
         kind: Kind,
         name: &str,
         schemas: &mut Schemas,
-    ) -> Result<(Value, Annotations), ContractError> {
+    ) -> Result<Described, ContractError> {
         // The linker determines the order of collection.
         for declared in [&mut self.declared, &mut self.payloads] {
             declared.sort_by_key(|declared| (declared.type_name, declared.source));
             declared.dedup_by_key(|declared| declared.type_name);
         }
         self.handlers.sort_by_key(|(path, _)| *path);
-        let (mut entry, mut about) = (Map::new(), Annotations::new());
+        let mut described = Described::default();
+        let mut payloads = Vec::new();
         if self.declared.iter().any(|declared| declared.is_opaque) {
-            entry.insert("opaque".to_owned(), json!(true));
-        } else if let Some(sides) = self.sides(kind, name, schemas, &mut about)? {
-            sides.add_to(&mut entry);
+            described.entry.insert("opaque".to_owned(), json!(true));
+        } else {
+            let own = self.own(kind, name, schemas)?;
+            let of_payload =
+                |payload: &Declared| Some((payload.type_name, Part::of(payload.schema?, schemas)));
+            payloads = self.payloads.iter().filter_map(of_payload).collect();
+            let sides = sides(own.as_ref(), &payloads, &mut described.annotations);
+            if let Some(sides) = sides {
+                sides.add_to(&mut described.entry);
+            }
         }
-        if let Some(response) = self.response(schemas) {
-            entry.insert("response".to_owned(), response);
+        if let Some(response) = self.response(schemas, &mut described.annotations_of_response) {
+            described.entry.insert("response".to_owned(), response);
         }
-        self.add_facts(&mut entry);
-        self.annotate(&mut about);
-        Ok((Value::Object(entry), about))
+        self.add_facts(&payloads, &mut described.entry);
+        self.annotate(&mut described.annotations);
+        Ok(described)
     }
 
-    /// Returns the schemas of the payload. The types that are sent have the same ones; each handler that
-    /// names the event itself may read another type.
-    fn sides(
+    /// Returns the schemas of the types that are sent: they have the same ones.
+    fn own(
         &self,
         kind: Kind,
         name: &str,
         schemas: &mut Schemas,
-        about: &mut Annotations,
-    ) -> Result<Option<Sides>, ContractError> {
-        let mut own: Option<(Sides, &Declared)> = None;
+    ) -> Result<Option<Part>, ContractError> {
+        let mut own: Option<(Part, &Declared)> = None;
         for declared in &self.declared {
             let Some(describe) = declared.schema else {
                 continue;
             };
-            let sides = schemas.sides(describe, about);
-            match &own {
-                None => own = Some((sides, declared)),
-                Some((first, _)) if *first == sides => {}
+            let part = Part::of(describe, schemas);
+            match &mut own {
+                None => own = Some((part, declared)),
+                Some((first, _)) if first.sides == part.sides => {
+                    add_annotations(&mut first.about, part.about);
+                }
                 Some((_, first)) => {
                     return Err(ContractError::Conflict {
                         kind: kind.noun(),
@@ -143,54 +161,37 @@ impl Entry {
                 }
             }
         }
-        let schema_of = |payload: &Declared| Some(schemas.sides(payload.schema?, about));
-        let payloads = self.payloads.iter().filter_map(schema_of);
-        let (mut writes, mut reads): (Vec<_>, Vec<_>) =
-            payloads.map(|sides| (sides.writes, sides.reads)).unzip();
-        if let Some((own, _)) = own {
-            writes = vec![own.writes];
-            reads.push(own.reads);
-        }
-        let sides = all_of(writes).zip(all_of(reads));
-        Ok(sides.map(|(writes, reads)| Sides { writes, reads }))
+        Ok(own.map(|(part, _)| part))
     }
 
     /// Returns the response of the handlers, if one of them returns a value. Without a schema, it is an
     /// empty object.
-    fn response(&self, schemas: &mut Schemas) -> Option<Value> {
+    fn response(&self, schemas: &mut Schemas, about: &mut Annotations) -> Option<Value> {
         let mut is_known = true;
-        let (mut writes, mut reads) = (Vec::new(), Vec::new());
+        let mut parts = Vec::new();
         for (_, response) in &self.handlers {
             match response {
                 DeclaredResponse::Nothing => {}
                 DeclaredResponse::Unknown => is_known = false,
-                DeclaredResponse::Known(describe) => {
-                    let sides = schemas.sides(*describe, &mut Annotations::new());
-                    writes.push(sides.writes);
-                    reads.push(sides.reads);
-                }
+                DeclaredResponse::Known(describe) => parts.push(Part::of(*describe, schemas)),
             }
         }
-        let mut response = Map::new();
-        let is_null = |schema: &Value| *schema == json!({"type": "null"});
-        if is_known && writes.iter().all(is_null) {
+        let is_null = |part: &Part| part.sides.writes == json!({"type": "null"});
+        if is_known && parts.iter().all(is_null) {
             return None;
         }
-        if let (true, Some(writes), Some(reads)) = (is_known, any_of(writes), any_of(reads)) {
+        let mut response = Map::new();
+        if is_known
+            && let Some(writes) = any_of(parts.iter().map(written), about)
+            && let Some(reads) = any_of(parts.iter().map(read), about)
+        {
             Sides { writes, reads }.add_to(&mut response);
         }
         Some(Value::Object(response))
     }
 
-    fn add_facts(&self, entry: &mut Map<String, Value>) {
-        let mut aliases = BTreeMap::<&str, Vec<&str>>::new();
-        for (path, alias) in self.declared.iter().flat_map(|declared| declared.aliases) {
-            aliases.entry(path).or_default().push(alias);
-        }
-        for names in aliases.values_mut() {
-            names.sort_unstable();
-            names.dedup();
-        }
+    fn add_facts(&self, payloads: &[(&str, Part)], entry: &mut Map<String, Value>) {
+        let aliases = self.aliases(payloads);
         if !aliases.is_empty() {
             entry.insert("alias".to_owned(), json!(aliases));
         }
@@ -199,10 +200,32 @@ impl Entry {
         }
         let without_crate = |path: &'static str| path.split_once("::").map_or(path, |it| it.1);
         let handlers = self.handlers.iter().map(|(path, _)| without_crate(path));
-        let handlers: Vec<&str> = handlers.collect();
+        let mut handlers: Vec<&str> = handlers.collect();
+        handlers.sort_unstable();
         if !handlers.is_empty() {
             entry.insert("handled_by".to_owned(), json!(handlers));
         }
+    }
+
+    /// Returns the further names of fields that every reader accepts. The aliases of a payload whose
+    /// handler names the event itself are not known: nothing derives `Event` for it.
+    fn aliases(&self, payloads: &[(&str, Part)]) -> BTreeMap<&str, BTreeSet<&str>> {
+        let is_of_event = |type_name: &str| {
+            let is_same = |own: &str| type_name == own || type_name.ends_with(&format!("<{own}>"));
+            self.declared.iter().any(|own| is_same(own.type_name))
+        };
+        let mut aliases = BTreeMap::<&str, BTreeSet<&str>>::new();
+        for (path, alias) in self.declared.iter().flat_map(|declared| declared.aliases) {
+            let field = path.strip_prefix('.').unwrap_or(path);
+            let has_alias = |own: &Declared| own.aliases.contains(&(*path, *alias));
+            let reads_field = |(type_name, part): &(&str, Part)| {
+                !is_of_event(type_name) && may_have(&part.sides.reads, field)
+            };
+            if self.declared.iter().all(has_alias) && !payloads.iter().any(reads_field) {
+                aliases.entry(*path).or_default().insert(*alias);
+            }
+        }
+        aliases
     }
 
     /// Adds where the type is, and the documentation of a type whose schema has none.
@@ -242,34 +265,160 @@ fn source(file: &str) -> String {
     parts.join("/")
 }
 
-/// Returns the schema of values that all of `schemas` allow.
-fn all_of(mut schemas: Vec<Value>) -> Option<Value> {
-    if schemas.iter().any(|schema| *schema != json!(true)) {
-        schemas.retain(|schema| *schema != json!(true));
-    }
-    combined("allOf", schemas)
+/// Returns the schemas of an event. Each handler that names the event itself may read another type.
+fn sides(own: Option<&Part>, payloads: &[(&str, Part)], about: &mut Annotations) -> Option<Sides> {
+    let payloads = payloads.iter().map(|(_, payload)| payload);
+    let readers = own.into_iter().chain(payloads.clone());
+    let writes = match own {
+        Some(own) => all_of([written(own)], about)?,
+        None => all_of(payloads.map(written), about)?,
+    };
+    let reads = all_of(readers.map(read), about)?;
+    Some(Sides { writes, reads })
 }
 
-/// Returns the schema of values that one of `schemas` allows.
-fn any_of(schemas: Vec<Value>) -> Option<Value> {
-    if schemas.contains(&json!(true)) {
-        return Some(json!(true));
-    }
-    combined("anyOf", schemas)
-}
-
-fn combined(keyword: &str, mut schemas: Vec<Value>) -> Option<Value> {
-    schemas.sort_by_cached_key(Value::to_string);
-    schemas.dedup();
-    match schemas.len() {
-        0 | 1 => schemas.pop(),
-        _ => Some(json!({keyword: schemas})),
-    }
+/// Returns whether a schema may have a field of this name.
+fn may_have(schema: &Value, field: &str) -> bool {
+    let is_field = |fields: &Value| fields.get(field).is_some();
+    let parts = ["allOf", "anyOf", "oneOf"]
+        .into_iter()
+        .filter_map(|keyword| schema.get(keyword)?.as_array());
+    schema.get("$ref").is_some()
+        || schema.get("properties").is_some_and(is_field)
+        || parts.flatten().any(|part| may_have(part, field))
 }
 
 #[cfg(test)]
+#[allow(dead_code, reason = "the types here are only described")]
 mod tests {
+    use schemars::JsonSchema;
+
+    use super::super::Contract;
     use super::*;
+    use crate::event::schema::Describe;
+
+    /// A user.
+    #[derive(JsonSchema)]
+    struct User {
+        id: u64,
+        /// As it is shown.
+        name: String,
+    }
+
+    #[derive(JsonSchema)]
+    struct Id {
+        /// Of the user.
+        id: u64,
+    }
+
+    #[derive(JsonSchema)]
+    struct Named {
+        name: String,
+    }
+
+    fn user(type_name: &'static str, schema: Describe) -> Declared {
+        Declared {
+            name: "user".into(),
+            type_name,
+            source: "",
+            docs: "",
+            since: None,
+            is_opaque: false,
+            aliases: &[],
+            schema: Some(schema),
+        }
+    }
+
+    fn handler(path: &'static str, payload: Declared, response: Describe) -> DeclaredHandler {
+        DeclaredHandler {
+            path,
+            names: vec!["user".into()],
+            payload: Some(payload),
+            response: DeclaredResponse::Known(response),
+        }
+    }
+
+    /// Returns the contract of a program with one event.
+    fn contract(handlers: impl IntoIterator<Item = DeclaredHandler>) -> Value {
+        let mut declarations = Declarations::default();
+        declarations.event(Declared {
+            aliases: &[(".name", "title")],
+            ..user("a::User", User::json_schema)
+        });
+        for handler in handlers {
+            declarations.handler(handler);
+        }
+        let contract = Contract::new(declarations).unwrap();
+        serde_json::from_str(&contract.to_string()).unwrap()
+    }
+
+    #[test]
+    fn an_alias_counts_if_no_handler_reads_the_field_without_it() {
+        let cases: [(&str, Describe, bool); 5] = [
+            ("a::User", User::json_schema, true),
+            ("alloc::sync::Arc<a::User>", User::json_schema, true),
+            ("a::Id", Id::json_schema, true),
+            ("a::Named", Named::json_schema, false),
+            ("Option<a::Named>", Option::<Named>::json_schema, false),
+        ];
+        for (type_name, schema, counts) in cases {
+            let handler = handler("a::on", user(type_name, schema), <()>::json_schema);
+            let event = &contract([handler])["events"]["user"];
+            assert_eq!(event.get("alias").is_some(), counts, "{type_name}");
+        }
+    }
+
+    #[test]
+    fn handlers_of_several_crates_are_sorted() {
+        let on = |path| handler(path, user("a::User", User::json_schema), <()>::json_schema);
+        let handled_by = &contract([on("a::z"), on("b::y")])["events"]["user"]["handled_by"];
+        assert_eq!(*handled_by, json!(["y", "z"]));
+    }
+
+    #[test]
+    fn an_annotation_is_at_the_place_that_it_describes() {
+        let payload = user("a::Id", Id::json_schema);
+        let contract = contract([handler("a::on", payload, User::json_schema)]);
+        let event = &contract["events"]["user"];
+        let about = &contract["annotations"];
+        let is_described = |schema: &Value, place: &str, field: &str, text: &str| {
+            let pointers = about[place].as_object().unwrap().iter();
+            let here = pointers.filter(|(_, annotation)| annotation["description"] == text);
+            let mut found = here.filter_map(|(pointer, _)| schema.pointer(pointer));
+            found.any(|schema| *schema == User::described()[field])
+        };
+        let place = "events.user";
+        assert!(is_described(&event["reads"], place, "id", "Of the user."));
+        assert!(is_described(
+            &event["reads"],
+            place,
+            "name",
+            "As it is shown."
+        ));
+        assert!(is_described(
+            &event["writes"],
+            place,
+            "name",
+            "As it is shown."
+        ));
+        let response = &event["response"]["both"];
+        assert!(is_described(
+            response,
+            "responses.user",
+            "name",
+            "As it is shown."
+        ));
+    }
+
+    impl User {
+        /// Returns the schemas of the fields.
+        fn described() -> Value {
+            json!({
+                "id": {"type": "integer", "format": "uint64", "minimum": 0},
+                "name": {"type": "string"},
+            })
+        }
+    }
 
     #[test]
     fn a_source_is_the_same_on_each_machine() {
