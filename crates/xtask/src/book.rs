@@ -47,7 +47,8 @@ fn mdbook() -> Result<Tool> {
     }
     let installed = tool("mdbook").at(repository().join(TOOLS).join("bin/mdbook"));
     if !has_version(&installed) {
-        let install = cargo("install").args(["mdbook", "--locked", "--root", TOOLS]);
+        // An optimized one takes three minutes of processor time to compile, and renders one book.
+        let install = cargo("install").args(["mdbook", "--debug", "--locked", "--root", TOOLS]);
         let version = format!("={MDBOOK}");
         let features = ["--no-default-features", "--features", "search"];
         let install = install.args(["--version", &version]).args(features);
