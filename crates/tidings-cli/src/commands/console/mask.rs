@@ -1,6 +1,7 @@
 //! Masks fields of payloads and values.
 
 use serde_json::Value;
+use tidings::{LoadError, TappedEvent, report};
 
 use crate::args::Mask;
 use crate::commands::listen::matches;
@@ -19,18 +20,51 @@ pub(super) struct Secrecy {
     pub(super) masks: Masks,
 }
 
+/// The fields that are masked in one event or value.
+#[derive(Debug)]
+pub(super) struct Fields<'a>(Vec<&'a str>);
+
 impl Masks {
-    /// Returns whether the fields of an event or a value with this name are masked.
-    pub(super) fn cover(&self, name: &str) -> bool {
-        self.0.iter().any(|mask| matches(&mask.pattern, name))
+    /// Returns the masked fields of what has this name.
+    pub(super) fn of(&self, name: &str) -> Fields<'_> {
+        let masks = self.0.iter().filter(|mask| matches(&mask.pattern, name));
+        Fields(masks.map(|mask| &*mask.field).collect())
     }
 
-    /// Replaces the fields that are masked in what has this name, at any depth.
-    pub(super) fn apply(&self, name: &str, value: &mut Value) {
-        let masks = self.0.iter().filter(|mask| matches(&mask.pattern, name));
-        let fields: Vec<_> = masks.map(|mask| &*mask.field).collect();
-        if !fields.is_empty() {
-            replace(&fields, value);
+    /// Returns the masked fields of an event. An event of tidings itself has those of all masks: a
+    /// response has the value that the handler of another event returned.
+    pub(super) fn of_event(&self, event: &TappedEvent) -> Fields<'_> {
+        if event.is_control() {
+            Fields(self.0.iter().map(|mask| &*mask.field).collect())
+        } else {
+            self.of(event.name())
+        }
+    }
+}
+
+impl Fields<'_> {
+    /// Returns whether any field is masked.
+    pub(super) fn is_any(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// Replaces the fields, at any depth.
+    pub(super) fn replace_in(&self, value: &mut Value) {
+        if self.is_any() {
+            replace(&self.0, value);
+        }
+    }
+}
+
+impl Secrecy {
+    /// Says why the value with this name cannot be read. The text of what cannot be decoded may quote
+    /// the value.
+    pub(super) fn words(&self, name: &str, error: &LoadError) -> String {
+        let is_secret = self.hides_payloads || self.masks.of(name).is_any();
+        match error {
+            LoadError::Unread { .. } => report(error).to_string(),
+            _ if is_secret => "it cannot be decoded".to_owned(),
+            _ => report(error).to_string(),
         }
     }
 }
@@ -58,7 +92,7 @@ mod tests {
 
     fn masked(masks: &[&str], name: &str, mut value: Value) -> Value {
         let masks = masks.iter().map(|mask| mask.parse().unwrap()).collect();
-        Masks(masks).apply(name, &mut value);
+        Masks(masks).of(name).replace_in(&mut value);
         value
     }
 

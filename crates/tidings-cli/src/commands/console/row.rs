@@ -41,7 +41,8 @@ impl<'a> Seen<'a> {
     pub(super) fn data(&self) -> Result<&Value, &DecodeError> {
         let decode = || {
             let mut data = self.event.decode()?;
-            self.secrecy.masks.apply(self.event.name(), &mut data);
+            let masked = self.secrecy.masks.of_event(self.event);
+            masked.replace_in(&mut data);
             Ok(data)
         };
         self.data.get_or_init(decode).as_ref()
@@ -83,7 +84,7 @@ impl<'a> Seen<'a> {
 
     fn add_payload(&self, row: &mut Value) {
         let bytes = self.event.payload().bytes();
-        let is_masked = self.secrecy.masks.cover(self.event.name());
+        let is_masked = self.secrecy.masks.of_event(self.event).is_any();
         row["is_masked"] = is_masked.into();
         if !is_masked {
             let is_json = self.event.format() == Format::Json;

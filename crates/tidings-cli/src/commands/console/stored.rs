@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidings::admin::{Admin, StoredKind};
-use tidings::{Bus, MapPage, SharedMap, Snapshot, report};
+use tidings::{Bus, LoadError, MapPage, SharedMap, Snapshot, report};
 
 use super::api::Failure;
 use super::limits::PREVIEW;
@@ -25,6 +25,9 @@ const PAGES: usize = 20;
 
 /// The maximum length of the values on a page, in bytes.
 const PAGE_BYTES: u64 = 4 << 20;
+
+/// The text in the place of a value that is not shown.
+const HIDDEN: &str = "payloads are hidden";
 
 pub(super) struct Store {
     pub(super) bus: Bus,
@@ -75,7 +78,8 @@ impl Store {
 
     pub(super) async fn shared(&self, name: &str) -> Result<Value, Failure> {
         let shared = self.bus.shared::<Value>(name).map_err(invalid)?;
-        let snapshot = shared.refresh().await.map_err(unavailable)?;
+        let snapshot = shared.refresh().await;
+        let snapshot = snapshot.map_err(|error| self.not_read(name, &error))?;
         Ok(self.describe(name, &snapshot))
     }
 
@@ -86,21 +90,23 @@ impl Store {
         described["version"] = snapshot.version().into();
         described["is_stale"] = snapshot.stale_since().is_some().into();
         if let Some(problem) = snapshot.problem() {
-            // Its text may quote the value.
-            let error = if self.secrecy.masks.cover(name) {
-                "it cannot be decoded".to_owned()
-            } else {
-                report(problem).to_string()
-            };
-            described["error"] = error.into();
+            described["error"] = self.secrecy.words(name, problem).into();
         }
         described
     }
 
     pub(super) async fn counter(&self, name: &str) -> Result<Value, Failure> {
         let counter = self.bus.counter(name).map_err(invalid)?;
+        if self.secrecy.hides_payloads {
+            return Ok(json!({ "name": name, "value": null, "error": HIDDEN }));
+        }
         let value = counter.get().await.map_err(unavailable)?;
         Ok(json!({ "name": name, "value": value }))
+    }
+
+    fn not_read(&self, name: &str, error: &LoadError) -> Failure {
+        let error = self.secrecy.words(name, error);
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
 
     /// Returns a page of a map, or one entry.
@@ -110,10 +116,11 @@ impl Store {
         let count = map.len().await.map_err(unavailable)?;
         let mut described = json!({
             "name": name, "count": count, "entries": [], "next": null, "error": null,
-            "is_masked": self.secrecy.masks.cover(&name),
+            "is_masked": self.secrecy.masks.of(&name).is_any(),
         });
         if let Some(key) = query.key {
-            let value = map.get(&key).await.map_err(unavailable)?;
+            let value = map.get(&key).await;
+            let value = value.map_err(|error| self.not_read(&name, &error))?;
             let entries = value.map(|value| self.entry(&name, &key, &value));
             described["entries"] = entries.into_iter().collect();
             return Ok(described);
@@ -156,7 +163,7 @@ impl Store {
 
     /// Refuses to change what is masked: a page would write the masks.
     pub(super) fn check_masks(&self, name: &str) -> Result<(), Failure> {
-        if !self.secrecy.masks.cover(name) {
+        if !self.secrecy.masks.of(name).is_any() {
             return Ok(());
         }
         let error = "fields of this value are masked: it cannot be changed here";
@@ -172,15 +179,15 @@ impl Store {
         let bytes = value.to_string().len();
         described["bytes"] = bytes.into();
         if self.secrecy.hides_payloads {
-            described["error"] = "payloads are hidden".into();
+            described["error"] = HIDDEN.into();
         } else if bytes > PREVIEW || !is_small(value) {
             described["is_cut"] = true.into();
             described["error"] = format!("too large to show: {bytes} bytes as JSON").into();
         } else {
-            let mut value = value.clone();
-            self.secrecy.masks.apply(name, &mut value);
+            let (mut value, masked) = (value.clone(), self.secrecy.masks.of(name));
+            masked.replace_in(&mut value);
             described["value"] = value;
-            described["is_masked"] = self.secrecy.masks.cover(name).into();
+            described["is_masked"] = masked.is_any().into();
         }
         described
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidings::codec::Format;
-use tidings::{Bus, Journal};
+use tidings::{Bus, HandlerError, Journal};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::client::{Console, Stream};
@@ -216,6 +216,57 @@ async fn hidden_payloads_are_not_sent_to_the_page() {
         console.with_token("/api/stream?events=true&text=h").status,
         400
     );
+    bus.counter("visits").unwrap().add(1_042).await.unwrap();
+    let visits = console.api("/api/state/counter?name=visits");
+    assert_eq!(visits["error"], "payloads are hidden");
+    assert!(!visits.to_string().contains("1042"), "{visits}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_does_not_quote_what_is_hidden_or_masked() {
+    let fleet = Fleet::start().await;
+    // An object whose key is the number 90, which JSON does not have.
+    let set = r"redis.call('HSET', KEYS[1], '7', 'msgpack 1 n \129Z\1')";
+    let set = ["EVAL", set, "1", "tidings:{shop}:map:users"];
+    fleet.redis.command(&set).await;
+    for (options, quotes) in [
+        (&[][..], true),
+        (&["--hide-payloads"], false),
+        (&["--mask", "users:email"], false),
+    ] {
+        let console = Console::start(&fleet, options);
+        let answer = console.with_token("/api/state/map?name=users&key=7");
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert_eq!(answer.body.contains("90"), quotes, "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_has_the_masks_of_all_names() {
+    let fleet = Fleet::start().await;
+    let answer = json!({ "id": 7, "email": "hush" });
+    let bus = fleet.member_with("api-1", move |bus| {
+        bus.on("user.get", move |_: Value| {
+            let answer = answer.clone();
+            async move { Ok::<_, HandlerError>(answer) }
+        })
+    });
+    let bus = bus.await;
+    let console = Console::start(&fleet, &["--mask", "user.*:email"]);
+    let mut stream = console.stream("events=true&control=true");
+    let mut searching = console.stream("events=true&control=true&text=hush");
+    stream.find("look", |_| true);
+    searching.find("look", |_| true);
+    let given = bus.request::<Value, _, _>(bus.id(), "user.get", &7).await;
+    assert_eq!(given.unwrap().value.unwrap()["email"], "hush");
+    let row = stream.row(|row| row["name"] == "tidings.response" && row["data"]["id"] == 7);
+    assert_eq!(row["data"], json!({ "id": 7, "email": "***" }));
+    assert_eq!(
+        (&row["is_masked"], &row["raw"]),
+        (&json!(true), &Value::Null)
+    );
+    let found = searching.find("counts", |counts| number(counts, "arrived") >= 2);
+    assert_eq!(number(&found, "shown"), 0, "{found}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
