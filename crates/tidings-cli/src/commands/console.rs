@@ -107,7 +107,8 @@ pub(crate) async fn console(app: &App, args: &Console) -> anyhow::Result<Exit> {
         hub: Hub::new(secrecy),
         hides_payloads: args.hide_payloads,
     });
-    let guard = Guard::new(address, &args.host, token, allowed);
+    let hosts = guard::hosts(address, acceptor.is_some(), &args.host);
+    let guard = Guard::new(hosts, token, allowed);
     let router = guard::protect(api::router(Arc::clone(&api)), guard);
     tokio::select! {
         () = interrupted => {}

@@ -57,21 +57,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub(super) fn new(
-        address: SocketAddr,
-        names: &[String],
-        token: Token,
-        allowed: Allowed,
-    ) -> Self {
-        let port = address.port();
-        let own = ["127.0.0.1", "[::1]", "localhost"];
-        let mut hosts: Vec<_> = own.iter().map(|host| format!("{host}:{port}")).collect();
-        // A loopback address other than these was chosen on purpose.
-        hosts.push(address.to_string());
-        if port == 80 {
-            hosts.extend(own.map(str::to_owned));
-        }
-        hosts.extend(names.iter().map(|name| name.to_ascii_lowercase()));
+    pub(super) fn new(hosts: Vec<String>, token: Token, allowed: Allowed) -> Self {
         Self {
             hosts,
             token,
@@ -152,6 +138,30 @@ impl Guard {
     }
 }
 
+/// Returns the values of `Host` that are those of the console at this address, with these other names.
+pub(super) fn hosts(address: SocketAddr, has_tls: bool, names: &[String]) -> Vec<String> {
+    let (port, default) = (address.port(), if has_tls { ":443" } else { ":80" });
+    let own = ["127.0.0.1", "[::1]", "localhost"].map(|host| format!("{host}:{port}"));
+    let mut hosts = Vec::from(own);
+    // A loopback address other than these was chosen on purpose.
+    hosts.push(address.to_string());
+    // A browser leaves out the default port.
+    add_without(default, &mut hosts);
+    let mut others: Vec<_> = names.iter().map(|it| it.to_ascii_lowercase()).collect();
+    // A proxy may add TLS or take it away.
+    add_without(":443", &mut others);
+    add_without(":80", &mut others);
+    hosts.append(&mut others);
+    hosts
+}
+
+/// Adds the hosts with this port without it.
+fn add_without(port: &str, hosts: &mut Vec<String>) {
+    let without = hosts.iter().filter_map(|host| host.strip_suffix(port));
+    let without: Vec<_> = without.map(str::to_owned).collect();
+    hosts.extend(without);
+}
+
 /// Rejects requests that a page of another origin has sent. Another port is another origin.
 fn check_site(headers: &HeaderMap, host: &str) -> Result<(), Failure> {
     let rejected = |why| Err(Failure::new(StatusCode::FORBIDDEN, why));
@@ -205,4 +215,39 @@ async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) ->
     let no_store = HeaderValue::from_static("no-store");
     headers.entry(CACHE_CONTROL).or_insert(no_store);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_with_the_default_port_is_known_without_it() {
+        let known = |address: &str, has_tls, host: &str| {
+            let names = ["Console.example:443".to_owned(), "eye.example".to_owned()];
+            let hosts = hosts(address.parse().unwrap(), has_tls, &names);
+            hosts.iter().any(|it| it == host)
+        };
+        for (address, has_tls, host) in [
+            ("10.0.0.5:443", true, "10.0.0.5"),
+            ("10.0.0.5:443", true, "10.0.0.5:443"),
+            ("10.0.0.5:443", true, "localhost"),
+            ("[::1]:443", true, "[::1]"),
+            ("127.0.0.2:80", false, "127.0.0.2"),
+            ("127.0.0.1:80", false, "[::1]"),
+            ("127.0.0.1:8425", false, "console.example"),
+            ("127.0.0.1:8425", false, "eye.example"),
+        ] {
+            assert!(known(address, has_tls, host), "{address}: {host}");
+        }
+        for (address, has_tls, host) in [
+            ("10.0.0.5:443", false, "10.0.0.5"),
+            ("10.0.0.5:80", true, "10.0.0.5"),
+            ("10.0.0.5:8443", true, "10.0.0.5"),
+            ("127.0.0.1:8425", false, "localhost"),
+            ("127.0.0.1:443", true, "10.0.0.5"),
+        ] {
+            assert!(!known(address, has_tls, host), "{address}: {host}");
+        }
+    }
 }
