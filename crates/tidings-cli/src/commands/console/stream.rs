@@ -9,11 +9,15 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::unfold;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 use super::hub::Watching;
 use super::limits::{ROWS_TIME, SECOND};
 use super::viewer::Counts;
+
+/// A comment, which tells a page without a message that its stream is alive: a look lasts as long as its
+/// slowest member, and the page takes a stream that is silent for some seconds as lost.
+const SIGN_OF_LIFE: &str = ":\n\n";
 
 /// The messages of one viewer.
 struct Messages {
@@ -55,6 +59,14 @@ impl Messages {
         if let Some(first) = self.first.take() {
             return Some(first);
         }
+        match timeout(SECOND, self.message()).await {
+            Ok(message) => message,
+            Err(_) => Some(SIGN_OF_LIFE.to_owned()),
+        }
+    }
+
+    /// Waits for the next look, or for rows.
+    async fn message(&mut self) -> Option<String> {
         loop {
             tokio::select! {
                 changed = self.looks.changed() => {

@@ -208,13 +208,23 @@ impl Stream {
     /// Reads the next message.
     pub(super) fn next(&mut self) -> (String, Value) {
         loop {
-            if let Some((message, rest)) = self.text.split_once("\n\n") {
-                let (kind, data) = message.split_once('\n').unwrap();
+            let text = self.text();
+            if text != ":" {
+                let (kind, data) = text.split_once('\n').unwrap();
                 let kind = kind.strip_prefix("event: ").unwrap().to_owned();
                 let data = data.strip_prefix("data: ").unwrap();
-                let data = serde_json::from_str(data).unwrap();
+                return (kind, serde_json::from_str(data).unwrap());
+            }
+        }
+    }
+
+    /// Reads the next message as it is, or a comment.
+    pub(super) fn text(&mut self) -> String {
+        loop {
+            if let Some((message, rest)) = self.text.split_once("\n\n") {
+                let message = message.to_owned();
                 self.text = rest.to_owned();
-                return (kind, data);
+                return message;
             }
             let size = read_line(&mut self.reader).expect("the stream goes on");
             let mut chunk = vec![0; usize::from_str_radix(&size, 16).unwrap() + 2];

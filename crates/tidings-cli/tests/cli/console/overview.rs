@@ -1,5 +1,7 @@
 //! Members, incidents and servers.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use tidings::HandlerError;
 use tidings_testkit::Sentinels;
@@ -67,6 +69,19 @@ async fn a_look_has_the_members_with_what_they_say() {
     );
     drop(member);
     stream.find("look", |look| look["totals"]["members"] == 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_shows_that_it_is_alive_while_a_member_is_waited_for() {
+    let fleet = Fleet::start().await;
+    stuck(fleet.builder("job-1"));
+    let console = Console::start(&fleet, &["--timeout", "20s"]);
+    let began = Instant::now();
+    let mut stream = console.stream("");
+    for _ in 0..3 {
+        assert_eq!(stream.text(), ":");
+    }
+    assert!(began.elapsed() < Duration::from_secs(15));
 }
 
 #[tokio::test(flavor = "multi_thread")]
