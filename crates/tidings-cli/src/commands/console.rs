@@ -13,6 +13,7 @@ mod lock;
 mod look;
 mod mask;
 mod private;
+mod reader;
 mod row;
 mod sender;
 mod server;

@@ -17,6 +17,9 @@ pub(super) const BODY: usize = 1 << 20;
 /// The time in which the head of a request must arrive, and after it the body.
 pub(super) const HEAD_TIME: Duration = Duration::from_secs(10);
 
+/// The time in which a peer that is written to must read something.
+pub(super) const WRITE_TIME: Duration = Duration::from_secs(30);
+
 /// The number of wrong tokens in a minute after which further ones are not looked at.
 pub(super) const FAILURES: usize = 10;
 

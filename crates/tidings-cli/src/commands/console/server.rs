@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use super::changes::Peer;
+use super::reader::ReaderLimit;
 use super::{limits, tls};
 
 /// The time to the next attempt when no connection can be accepted, as without free descriptors.
@@ -55,6 +56,7 @@ pub(super) async fn serve(
 }
 
 async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {
+    let stream = ReaderLimit::new(stream, limits::WRITE_TIME);
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEAD_TIME)

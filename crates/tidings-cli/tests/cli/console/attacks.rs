@@ -265,13 +265,17 @@ async fn smuggled_requests_are_not_answered() {
             ("Transfer-Encoding", "chunked"),
         ],
     );
+    let mut refused = 0;
     for chunks in CHUNKS {
         let all = all_answers(&console, &format!("{head}{chunks}{second}"));
         let answers = all.matches("HTTP/1.1 ").count();
         let firsts = all.matches("HTTP/1.1 400").count() + all.matches("HTTP/1.1 413").count();
         assert!(answers <= 2 && firsts <= 1, "{chunks:?}: {all}");
         assert!(answers < 2 || firsts == 1, "{chunks:?}: {all}");
+        refused += firsts;
     }
+    assert!(refused > 0, "the console answers nothing");
+    assert_eq!(console.with_token("/api/about").status, 200);
 }
 
 /// The longest that a slow request may last, with room for a busy machine.
@@ -315,6 +319,28 @@ async fn two_hundred_slow_connections_end_and_leave_room() {
     }
     assert_eq!(console.with_token("/api/about").status, 200);
     assert!(memory(&console) < 64 << 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "waits for peers that do not read: `cargo xtask test --long`"]
+async fn peers_that_do_not_read_are_disconnected_and_leave_room() {
+    let fleet = Fleet::start().await;
+    let console = Console::start(&fleet, &[]);
+    let request = console.head("GET", "/console.css", &[]).repeat(1_000);
+    let silent: Vec<_> = (0..64).map(|_| console.connect()).collect();
+    for mut connection in &silent {
+        connection.set_nonblocking(true).unwrap();
+        let _ = connection.write_all(request.as_bytes());
+    }
+    let page = console.head("GET", "/", &[]);
+    let answer = || console.raw(page.as_bytes());
+    assert!(answer().is_none(), "there was room");
+    let began = Instant::now();
+    while answer().is_none() {
+        assert!(began.elapsed() < 2 * SLOW);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    drop(silent);
 }
 
 /// Returns the resident memory of the console, in bytes.
