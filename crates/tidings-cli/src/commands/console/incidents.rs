@@ -14,7 +14,11 @@ const AGE: Duration = Duration::from_hours(1);
 /// The maximum number of incidents that are remembered.
 const MAX: usize = 2_000;
 
-/// The number of gaps that a member remembers.
+/// The maximum length of a text that is remembered, in bytes. A member writes shorter ones; what another
+/// program sends in its name may be as long as a frame.
+const TEXT: usize = 512;
+
+/// The number of gaps, and of failures, that a member remembers.
 const REMEMBERED: usize = 16;
 
 #[derive(Default)]
@@ -41,13 +45,14 @@ impl Incidents {
     /// Adds what a member tells.
     pub(super) fn add(&mut self, member: &Member, inspection: &Inspection) {
         self.add_gaps(member.id, &member.name, &inspection.gaps);
-        for failure in &inspection.failures {
-            let key = (milliseconds_of(failure.at), member.id, failure.text.clone());
+        for failure in newest(&inspection.failures) {
+            let key = (milliseconds_of(failure.at), member.id, cut(&failure.text));
             self.insert(key, &member.name, None);
         }
     }
 
     fn add_gaps(&mut self, member: NodeId, name: &str, gaps: &[GapInspection]) {
+        let gaps = newest(gaps);
         self.remove_extended(member, gaps);
         let keys: Vec<_> = gaps.iter().map(|gap| key_of(member, gap)).collect();
         for (key, gap) in keys.iter().zip(gaps) {
@@ -131,7 +136,16 @@ impl Incidents {
 }
 
 fn key_of(member: NodeId, gap: &GapInspection) -> Key {
-    (milliseconds_of(gap.at), member, gap.text.clone())
+    (milliseconds_of(gap.at), member, cut(&gap.text))
+}
+
+/// Returns the last of those that a member tells, which are no more than it remembers.
+fn newest<T>(told: &[T]) -> &[T] {
+    &told[told.len().saturating_sub(REMEMBERED)..]
+}
+
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(TEXT)].to_owned()
 }
 
 fn oldest() -> u64 {
@@ -198,6 +212,22 @@ mod tests {
             let kept = and_another.len().saturating_sub(REMEMBERED);
             assert_eq!(missed(&[&first, &and_another.split_off(kept)]), count + 12);
         }
+    }
+
+    #[test]
+    fn what_a_member_tells_is_bounded() {
+        let long = |number: u64| {
+            let text = format!("{number} {}", "ä".repeat(100_000));
+            json!({ "at": 1_000 + number, "sender": null, "missed": 1, "text": text })
+        };
+        let told: Vec<GapInspection> = (0..1_000)
+            .map(|number| serde_json::from_value(long(number)).unwrap())
+            .collect();
+        let mut incidents = Incidents::default();
+        incidents.add_gaps(NodeId::new(1), "api-1", &told);
+        assert_eq!(incidents.totals().0, REMEMBERED as u64);
+        let bytes = incidents.all(&HashMap::new()).to_string().len();
+        assert!(bytes < REMEMBERED * 2 * TEXT, "{bytes}");
     }
 
     #[test]
