@@ -28,11 +28,12 @@ mod writer;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::time::sleep;
 
 use self::api::Api;
-use self::changes::Allowed;
+use self::changes::{Allowed, Changes};
 use self::guard::Guard;
 use self::hub::Hub;
 use self::look::Looker;
@@ -48,6 +49,7 @@ use crate::connect::{builder, connect};
 use crate::exit::{Exit, Problem};
 use crate::interrupt::interrupted;
 use crate::output;
+use crate::settings::Settings;
 use crate::terminal::escape;
 use crate::time::milliseconds_of;
 
@@ -87,16 +89,7 @@ pub(crate) async fn console(app: &App, args: &Console) -> anyhow::Result<Exit> {
         masks: Masks(args.mask.clone()),
     };
     let api = Arc::new(Api {
-        about: json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "namespace": settings.namespace.value,
-            "address": settings.url.value.to_string(),
-            "is_read_only": !allowed.send && !allowed.write,
-            "allows_send": allowed.send,
-            "allows_write": allowed.write,
-            "hides_payloads": args.hide_payloads,
-            "started": milliseconds_of(std::time::SystemTime::now()),
-        }),
+        about: about(args, &settings, allowed),
         store: Store::new(bus.clone(), admin.clone(), secrecy.clone()),
         servers: Servers::new(admin),
         sender: Sender {
@@ -107,6 +100,7 @@ pub(crate) async fn console(app: &App, args: &Console) -> anyhow::Result<Exit> {
         looker: Looker::new(bus.clone(), app.global.patience()),
         hub: Hub::new(secrecy),
         hides_payloads: args.hide_payloads,
+        changes: Changes::default(),
     });
     let hosts = guard::hosts(address, acceptor.is_some(), &args.host);
     let guard = Guard::new(hosts, token, allowed);
@@ -116,7 +110,40 @@ pub(crate) async fn console(app: &App, args: &Console) -> anyhow::Result<Exit> {
         () = server::serve(listener, address, acceptor, router) => {}
         () = collector::collect(app, &settings, &bus, &api) => {}
     }
+    wait_for_changes(app, &api.changes).await;
     Ok(Exit::Done)
+}
+
+/// Returns the settings that pages see.
+fn about(args: &Console, settings: &Settings, allowed: Allowed) -> Value {
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "namespace": settings.namespace.value,
+        "address": settings.url.value.to_string(),
+        "is_read_only": !allowed.send && !allowed.write,
+        "allows_send": allowed.send,
+        "allows_write": allowed.write,
+        "hides_payloads": args.hide_payloads,
+        "started": milliseconds_of(std::time::SystemTime::now()),
+    })
+}
+
+/// Waits for the changes in progress, so that their results are printed and reach their pages: for no
+/// longer than they may take, and until the next signal.
+async fn wait_for_changes(app: &App, changes: &Changes) {
+    if !changes.is_any() {
+        return;
+    }
+    let (ended, interrupted) = (changes.ended(), interrupted());
+    let limit = app.global.timeout;
+    app.remark(format_args!(
+        "waiting for changes in progress, at most {limit:?}, or until Ctrl-C"
+    ));
+    tokio::select! {
+        () = ended => {}
+        () = interrupted => {}
+        () = sleep(limit) => {}
+    }
 }
 
 /// Rejects an address that other machines reach without TLS, or at an unknown name.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::assets;
-use super::changes::Change;
+use super::changes::{Change, Changes};
 use super::filter::Filter;
 use super::hub::Hub;
 use super::look::Looker;
@@ -35,6 +35,7 @@ pub(super) struct Api {
     pub(super) store: Store,
     pub(super) servers: Servers,
     pub(super) sender: Sender,
+    pub(super) changes: Changes,
 }
 
 /// A request that is not answered, and why.
@@ -106,23 +107,27 @@ async fn counter(State(api): Shared, query: Checked<Named>) -> Answer {
 }
 
 async fn change_shared(State(api): Shared, change: Change<SharedChange>) -> Answer {
+    let changes = api.changes.clone();
     let make = async move |change| api.store.change_shared(change).await;
-    change.make(make).await
+    change.make(&changes, make).await
 }
 
 async fn change_map(State(api): Shared, change: Change<MapChange>) -> Answer {
+    let changes = api.changes.clone();
     let make = async move |change| api.store.change_map(change).await;
-    change.make(make).await
+    change.make(&changes, make).await
 }
 
 async fn change_counter(State(api): Shared, change: Change<CounterChange>) -> Answer {
+    let changes = api.changes.clone();
     let make = async move |change| api.store.change_counter(change).await;
-    change.make(make).await
+    change.make(&changes, make).await
 }
 
 async fn send(State(api): Shared, change: Change<Outgoing>) -> Answer {
+    let changes = api.changes.clone();
     let make = async move |event| api.sender.send(&event).await;
-    change.make(make).await
+    change.make(&changes, make).await
 }
 
 async fn stream(State(api): Shared, query: Checked<Filter>) -> Result<Response, Failure> {
@@ -164,6 +169,11 @@ impl Failure {
     pub(super) fn with_current(mut self, current: Value) -> Self {
         self.current = Some(current);
         self
+    }
+
+    /// Returns whether what was asked for may have happened.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.status == StatusCode::GATEWAY_TIMEOUT
     }
 
     #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Requests that change something: which are allowed, and the line on standard error that each leaves.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
@@ -11,6 +11,7 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::api::Failure;
@@ -33,10 +34,24 @@ pub(super) struct Allowed {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
+/// The changes in progress, which the console waits for before it ends.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Changes(watch::Sender<()>);
+
 /// A change that a page asks for.
 pub(super) struct Change<T> {
     wanted: T,
     by: Peer,
+}
+
+/// The line of a change, which is printed when this is dropped: also when the change panics, or the
+/// console ends first.
+struct Entry {
+    by: Peer,
+    what: String,
+    result: String,
+    /// The console waits for those that it has given out.
+    _in_progress: watch::Receiver<()>,
 }
 
 /// A change that was made.
@@ -118,19 +133,23 @@ impl<T: Display + Send + 'static> Change<T> {
     /// Makes the change, also if the page goes away, and prints who wanted what, and the result.
     pub(super) async fn make<F>(
         self,
+        changes: &Changes,
         make: impl FnOnce(T) -> F + Send + 'static,
     ) -> Result<Json<Value>, Failure>
     where
         F: Future<Output = Result<Made, Failure>> + Send,
     {
+        let mut entry = Entry {
+            by: self.by,
+            what: self.wanted.to_string(),
+            result: "unknown: the console ended before the result was there".to_owned(),
+            _in_progress: changes.0.subscribe(),
+        };
+        // Until the page has its answer.
+        let _in_progress = changes.0.subscribe();
         let task = tokio::spawn(async move {
-            let what = self.wanted.to_string();
             let made = make(self.wanted).await;
-            let result = match &made {
-                Ok(made) => made.text.clone(),
-                Err(failure) => format!("not done: {failure}"),
-            };
-            output::remark(line(self.by, &what, &result));
+            entry.end(&made);
             made
         });
         let made = task.await.map_err(|_| {
@@ -138,6 +157,50 @@ impl<T: Display + Send + 'static> Change<T> {
             Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error)
         })?;
         made.map(|made| Json(made.answer))
+    }
+}
+
+impl Changes {
+    pub(super) fn is_any(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+
+    /// Waits until none is in progress.
+    pub(super) async fn ended(&self) {
+        self.0.closed().await;
+    }
+}
+
+impl Entry {
+    fn end(&mut self, made: &Result<Made, Failure>) {
+        self.result = match made {
+            Ok(made) => made.text.clone(),
+            Err(failure) if failure.is_unknown() => format!("unknown: {failure}"),
+            Err(failure) => format!("not done: {failure}"),
+        };
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            "unknown: it ended with a panic".clone_into(&mut self.result);
+        }
+        output::remark(line(self.by, &self.what, &self.result));
+    }
+}
+
+/// A text of a request in a line: quoted, unless it could not be taken for another part of the line.
+pub(super) struct Quoted<'a>(pub(super) &'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_plain = |it: char| it.is_alphanumeric() || "._-:/*#@".contains(it);
+        if !self.0.is_empty() && self.0.chars().all(is_plain) {
+            f.write_str(self.0)
+        } else {
+            write!(f, "{:?}", self.0)
+        }
     }
 }
 
@@ -175,6 +238,16 @@ mod tests {
         assert!(line.contains(" 127.0.0.1:4711 send "), "{line}");
         assert!(!line.contains(['\u{1b}', '\n']), "{line}");
         assert!(line.ends_with('…') && line.len() < 2 * LINE, "{line}");
+    }
+
+    #[test]
+    fn a_text_that_could_be_another_part_of_a_line_is_quoted() {
+        let quoted = |text| Quoted(text).to_string();
+        assert_eq!(quoted("role:api"), "role:api");
+        assert_eq!(quoted("ünder/_-.7"), "ünder/_-.7");
+        assert_eq!(quoted(""), "\"\"");
+        assert_eq!(quoted("all, 2 bytes: done"), "\"all, 2 bytes: done\"");
+        assert_eq!(quoted("a\"b"), "\"a\\\"b\"");
     }
 
     #[test]

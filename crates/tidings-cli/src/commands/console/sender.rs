@@ -9,7 +9,7 @@ use tidings::Bus;
 use tidings_codec::check_name;
 
 use super::api::Failure;
-use super::changes::{self, Made};
+use super::changes::{self, Made, Quoted};
 use crate::app::App;
 use crate::args::To;
 use crate::commands::send::Event;
@@ -31,7 +31,8 @@ pub(super) struct Outgoing {
 impl fmt::Display for Outgoing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.payload.len();
-        write!(f, "send {} to {}, {bytes} bytes", self.event, self.to)
+        let (event, to) = (Quoted(&self.event), Quoted(&self.to));
+        write!(f, "send {event} to {to}, {bytes} bytes")
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tidings::{Shared, Snapshot};
 
 use super::api::Failure;
-use super::changes::{self, Made};
+use super::changes::{self, Made, Quoted};
 use super::stored::{Entries, Store, invalid};
 use crate::commands::state::{overtaken, set_at};
 
@@ -60,10 +60,12 @@ impl fmt::Display for SharedChange {
                 version,
                 value,
             } => {
-                let bytes = value.len();
+                let (name, bytes) = (Quoted(name), value.len());
                 write!(f, "set {name} at version {version}, {bytes} bytes")
             }
-            Self::Clear { name, version } => write!(f, "remove {name} at version {version}"),
+            Self::Clear { name, version } => {
+                write!(f, "remove {} at version {version}", Quoted(name))
+            }
         }
     }
 }
@@ -72,9 +74,12 @@ impl fmt::Display for MapChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Set { name, key, value } => {
-                write!(f, "set {key} of {name}, {} bytes", value.len())
+                let (name, key, bytes) = (Quoted(name), Quoted(key), value.len());
+                write!(f, "set {key} of {name}, {bytes} bytes")
             }
-            Self::Remove { name, key } => write!(f, "remove {key} of {name}"),
+            Self::Remove { name, key } => {
+                write!(f, "remove {} of {}", Quoted(key), Quoted(name))
+            }
         }
     }
 }
@@ -82,8 +87,10 @@ impl fmt::Display for MapChange {
 impl fmt::Display for CounterChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Add { name, number } => write!(f, "add {number} to {name}"),
-            Self::Reset { name } => write!(f, "reset {name}"),
+            Self::Add { name, number } => {
+                write!(f, "add {} to {}", Quoted(number), Quoted(name))
+            }
+            Self::Reset { name } => write!(f, "reset {}", Quoted(name)),
         }
     }
 }
@@ -101,24 +108,21 @@ impl Store {
         };
         self.check_masks(&name)?;
         let shared = self.bus.shared::<Value>(&name).map_err(invalid)?;
-        let written = match new {
-            Some(new) => set_at(&shared, version, &new).await,
-            None => clear_at(&shared, version).await,
-        };
-        match written? {
-            Ok(written) => Ok(Made {
-                text: match written.value() {
-                    Some(_) => format!("now version {}", written.version()),
-                    None => "removed".to_owned(),
-                },
+        let made = match new {
+            Some(new) => set_at(&shared, version, &new).await?.map(|written| Made {
+                text: format!("now version {}", written.version()),
                 answer: self.describe(&name, &written),
             }),
-            Err(found) => {
-                let error = overtaken(&shared, &found, version);
-                let current = self.describe(&name, &found);
-                Err(Failure::new(StatusCode::CONFLICT, error).with_current(current))
-            }
-        }
+            None => clear_at(&shared, version).await?.map(|()| Made {
+                text: "removed".to_owned(),
+                answer: json!({ "name": name, "value": null, "is_set": false }),
+            }),
+        };
+        made.map_err(|found| {
+            let error = overtaken(&shared, &found, version);
+            let current = self.describe(&name, &found);
+            Failure::new(StatusCode::CONFLICT, error).with_current(current)
+        })
     }
 
     /// Changes an entry of a map.
@@ -175,15 +179,15 @@ impl Store {
 }
 
 /// Removes the value if it is at this version, and returns the value that is there otherwise. A change
-/// at the same moment is removed, too.
+/// at the same moment is removed, too. Nothing is read after it: a removal that was made has not failed.
 async fn clear_at(
     shared: &Shared<Value>,
     version: u64,
-) -> anyhow::Result<Result<Snapshot<Value>, Snapshot<Value>>> {
+) -> anyhow::Result<Result<(), Snapshot<Value>>> {
     let now = shared.refresh().await?;
     if now.version() != version {
         return Ok(Err(now));
     }
     shared.clear().await?;
-    Ok(Ok(shared.refresh().await?))
+    Ok(Ok(()))
 }

@@ -1,5 +1,7 @@
 //! Events that a page sends, and values that it changes.
 
+use std::io::{BufReader, Write as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use rustix::process::Signal;
@@ -153,6 +155,10 @@ async fn an_event_that_cannot_be_sent_says_why() {
         line.contains("not done") && !line.contains('\u{1b}'),
         "{line}"
     );
+    // Nor is it taken for a result.
+    send(&console, "tick", "all, 1 bytes: 3 handled", "1");
+    let line = console.running.stderr.wait_for("3 handled");
+    assert!(line.contains("to \"all, 1 bytes: 3 handled\", "), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -421,6 +427,81 @@ async fn a_change_of_a_redis_that_is_away_says_so() {
         assert!([503, 504].contains(&answer.status), "{path}: {answer:?}");
         assert!(!answer.json()["error"].as_str().unwrap().is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_of_a_change_that_may_have_been_made_says_unknown() {
+    let fleet = Fleet::start().await;
+    let _bus = fleet.member("api-1").await;
+    let console = Console::start(&fleet, &["--allow-write", "--timeout", "300ms"]);
+    fleet
+        .redis
+        .command(&["CLIENT", "PAUSE", "2000", "WRITE"])
+        .await;
+    let (path, body) = CHANGES[3];
+    assert_eq!(console.post(path, body).status, 504);
+    let line = console.running.stderr.wait_for("add 1 to visits");
+    assert!(line.contains("add 1 to visits: unknown: "), "{line}");
+}
+
+/// Sends an event that is handled once the notification comes, and waits until its handler runs.
+fn send_to_waiting(console: &Console) -> TcpStream {
+    let mut stream = console.stream("events=true");
+    stream.find("look", |_| true);
+    let (path, body) = CHANGES[0];
+    let head = console.head(
+        "POST",
+        path,
+        &[
+            ("Authorization", &console.bearer()),
+            ("Content-Type", "application/json"),
+            ("Content-Length", &body.len().to_string()),
+        ],
+    );
+    let mut connection = console.connect();
+    connection.write_all((head + body).as_bytes()).unwrap();
+    stream.row(|row| row["name"] == "tick");
+    connection
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_in_progress_at_ctrl_c_leaves_its_line() {
+    let fleet = Fleet::start().await;
+    let handled = Arc::new(Notify::new());
+    let go = Arc::clone(&handled);
+    let bus = fleet.member_with("api-1", move |bus| {
+        bus.on("tick", move |_: Value| {
+            let go = Arc::clone(&go);
+            async move { go.notified().await }
+        })
+    });
+    let _bus = bus.await;
+    let start = || Console::start(&fleet, &["--allow-send", "--timeout", "25s"]);
+    let waiting = "waiting for changes in progress";
+
+    let mut console = start();
+    let connection = send_to_waiting(&console);
+    console.running.signal(Signal::INT);
+    console.running.stderr.wait_for(waiting);
+    handled.notify_one();
+    let answer = Answer::read(&mut BufReader::new(connection)).unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(console.running.code(), 0);
+    console
+        .running
+        .stderr
+        .wait_for("send tick to all, 4 bytes: 1 handled");
+
+    let mut console = start();
+    let _connection = send_to_waiting(&console);
+    console.running.signal(Signal::INT);
+    console.running.stderr.wait_for(waiting);
+    console.running.signal(Signal::INT);
+    assert_eq!(console.running.code(), 0);
+    console
+        .running
+        .stderr
+        .wait_for("send tick to all, 4 bytes: unknown: the console ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]
