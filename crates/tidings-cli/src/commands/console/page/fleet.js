@@ -35,7 +35,7 @@ export function forget() {
 function take(type, value) {
   if (type === "about") {
     fleet.about = value;
-    if (value.history) fleet.history = value.history.slice(-SECONDS);
+    if (value.history) fleet.history = value.history.slice(-SECONDS).map((second) => ({ ...second, names: new Map(Object.entries(second.names)) }));
   } else if (type === "look") {
     add(value);
     fleet.look = value;
@@ -54,9 +54,10 @@ function add(look) {
   if (last && look.at <= last.at) return;
   const missing = last ? Math.min(SECONDS, Math.round((look.at - last.at) / 1000) - 1) : 0;
   for (let second = missing; second > 0; second -= 1) {
-    fleet.history.push({ at: look.at - second * 1000, per_second: null, names: {}, failures: null });
+    fleet.history.push({ at: look.at - second * 1000, per_second: null, names: new Map(), failures: null });
   }
-  const names = Object.fromEntries((look.rates?.names ?? []).map((one) => [one.name, one.per_second]));
+  // A map: events may be named `constructor` or `__proto__`.
+  const names = new Map((look.rates?.names ?? []).map((one) => [one.name, one.per_second]));
   const before = fleet.look?.totals?.failures ?? look.totals.failures;
   fleet.history.push({ at: look.at, per_second: look.rates?.per_second ?? 0, names, failures: Math.max(0, look.totals.failures - before) });
   fleet.history.splice(0, fleet.history.length - SECONDS);

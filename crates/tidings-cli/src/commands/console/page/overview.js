@@ -31,13 +31,13 @@ function show(one, value, remark, kind = null, history = null) {
 function series(history) {
   const sums = new Map();
   for (const second of history) {
-    for (const [event, value] of Object.entries(second.names)) sums.set(event, (sums.get(event) ?? 0) + value);
+    for (const [event, value] of second.names) sums.set(event, (sums.get(event) ?? 0) + value);
   }
   sums.delete("(others)");
   const top = [...sums].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).slice(0, LINES).map(([event]) => event);
-  const lines = top.map((event) => ({ name: cut(visible(event), 48), values: history.map((second) => (second.per_second == null ? null : second.names[event] ?? 0)) }));
+  const lines = top.map((event) => ({ name: cut(visible(event), 48), values: history.map((second) => (second.per_second == null ? null : second.names.get(event) ?? 0)) }));
   if (sums.size <= LINES) return lines;
-  const others = history.map((second) => (second.per_second == null ? null : Math.max(0, second.per_second - top.reduce((sum, event) => sum + (second.names[event] ?? 0), 0))));
+  const others = history.map((second) => (second.per_second == null ? null : Math.max(0, second.per_second - top.reduce((sum, event) => sum + (second.names.get(event) ?? 0), 0))));
   return [...lines, { name: "all others", values: others }];
 }
 

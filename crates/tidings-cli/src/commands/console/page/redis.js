@@ -6,7 +6,7 @@ import { bytes, clock, count, cut, number, visible } from "./format.js";
 import { fact, milliseconds, name, poll } from "./widgets.js";
 
 const SLOTS = 16384;
-const KINDS = { single: "one server", standalone: "one server", sentinel: "servers behind Sentinel", cluster: "a cluster", memory: "memory of one process" };
+const KINDS = new Map([["single", "one server"], ["standalone", "one server"], ["sentinel", "servers behind Sentinel"], ["cluster", "a cluster"], ["memory", "memory of one process"]]);
 
 /** What changed since the last answer, while this tab is open; newest first. */
 const changes = [];
@@ -58,11 +58,11 @@ function card(server) {
     server.denied?.length > 0 ? h("p", { class: "remark" }, visible(`no permission for ${cut(server.denied.join(", "), 200)}`)) : null);
 }
 
-const RANK = { master: 0, replica: 1, sentinel: 2 };
+const RANK = new Map([["master", 0], ["replica", 1], ["sentinel", 2]]);
 
 /** Masters, each with its replicas after it; then sentinels. */
 function ordered(servers) {
-  const key = (server) => [RANK[server.role] === 2 ? 1 : 0, server.role === "replica" ? server.master ?? "~" : server.server, RANK[server.role] ?? 3, server.server].join("\u0000");
+  const key = (server) => [server.role === "sentinel" ? 1 : 0, server.role === "replica" ? server.master ?? "~" : server.server, RANK.get(server.role) ?? 3, server.server].join("\u0000");
   return [...servers].sort((a, b) => (key(a) < key(b) ? -1 : 1));
 }
 
@@ -86,7 +86,7 @@ export const redis = {
       const of = (role) => servers.filter((server) => server.role === role && !server.error).length;
       const roles = ["master", "replica", "sentinel"].filter((role) => of(role) > 0).map((role) => count(of(role), role));
       const unreachable = servers.filter((server) => server.error).length;
-      text(sentence, answer.error ? visible(answer.error) : [KINDS[answer.kind] ?? visible(answer.kind ?? ""), ...roles, unreachable > 0 ? `${number(unreachable)} unreachable` : ""].filter(Boolean).join(" · "));
+      text(sentence, answer.error ? visible(answer.error) : [KINDS.get(answer.kind) ?? visible(answer.kind ?? ""), ...roles, unreachable > 0 ? `${number(unreachable)} unreachable` : ""].filter(Boolean).join(" · "));
       cards.replaceChildren(...ordered(servers).slice(0, 200).map(card));
       history.hidden = changes.length === 0;
       log.replaceChildren(...changes.map((one) => h("li", {}, h("time", {}, clock(one.at)), h("span", {}, name(one.server, "strong"), ` ${visible(one.was)} → ${visible(one.is)}`))));

@@ -7,7 +7,7 @@ import { hexDump, line, pretty } from "./json.js";
 import { button, copy, fact, name, nodeName } from "./widgets.js";
 
 const PREVIEW = 400;
-const FORMATS = { json: "JSON", msgpack: "MessagePack" };
+const FORMATS = new Map([["json", "JSON"], ["msgpack", "MessagePack"]]);
 
 /** Returns the element of a row. */
 export function render(row) {
@@ -27,7 +27,7 @@ function gapWords(row) {
 
 const loss = (row, words) => h("li", { class: "loss" }, h("time", {}, clock(row.at, true)), h("span", {}, visible(cut(words, 500))));
 
-const format = (row) => (Object.hasOwn(FORMATS, row.format) ? FORMATS[row.format] : row.format ?? "–");
+const format = (row) => FORMATS.get(row.format) ?? row.format ?? "–";
 
 function event(row) {
   const hasData = row.data !== undefined;

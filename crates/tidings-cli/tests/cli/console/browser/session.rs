@@ -139,7 +139,8 @@ impl Browser {
 
 fn is_fault(entry: &Value) -> bool {
     let message = entry["message"].as_str().unwrap_or_default();
-    ["javascript", "security"]
+    // Rendering is what the browser says of a path or a number that is none.
+    ["javascript", "rendering", "security"]
         .iter()
         .any(|it| entry["source"] == **it)
         || message.contains("Content Security Policy")
