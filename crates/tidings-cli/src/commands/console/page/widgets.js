@@ -11,7 +11,12 @@ export function filterField(label, placeholder, changed) {
   input.value = parameter("filter");
   input.addEventListener("input", () => {
     clearTimeout(timer);
-    timer = setTimeout(() => { remember({ filter: input.value }); changed(input.value); }, 250);
+    timer = setTimeout(() => {
+      // Another page is shown by now, and the address is that page's.
+      if (!input.isConnected) return;
+      remember({ filter: input.value });
+      changed(input.value);
+    }, 250);
   });
   return h("div", { class: "filter" }, h("label", { for: "filter", class: "hidden" }, label), input, h("kbd", { "aria-hidden": "true" }, "/"));
 }

@@ -140,6 +140,15 @@ async fn the_list_is_filtered_paused_continued_and_cleared(browser: &mut Browser
     browser.until("the list is empty", rows).await;
     send(&bus, "user.added").await;
     browser.until_text("user.added").await;
+
+    // What was typed just before another page is opened is not the filter of that page.
+    let leave = "filter.value = 'api';
+        filter.dispatchEvent(new Event('input'));
+        location.hash = '#/members';
+        return new Promise((resume) => setTimeout(resume, 400))";
+    browser.run(leave, Value::Null).await;
+    let url = browser.url().await;
+    assert!(url.ends_with("#/members"), "{url}");
 }
 
 async fn losses_are_rows_where_they_happened(browser: &mut Browser) {
