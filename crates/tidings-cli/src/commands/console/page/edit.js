@@ -1,6 +1,6 @@
 // The buttons of the State page that change values, maps and counters, where the console allows it.
 
-import { json, post, stringify } from "./api.js";
+import { json, post, Refused, stringify } from "./api.js";
 import { change } from "./change.js";
 import { h } from "./dom.js";
 import { cut, number, visible } from "./format.js";
@@ -50,11 +50,20 @@ export function entryTools(map, key, done) {
   return h("div", { class: "tools" }, button("Change", set, { "aria-label": `Change ${cut(key, 80)}` }), button("Remove", remove, { "aria-label": `Remove ${cut(key, 80)}` }));
 }
 
+/** Refuses a key that the map has, with its entry, which the dialog shows: an entry has no version that protects it. */
+async function checkIsNew(map, key) {
+  const current = await entryOf(map, key)();
+  if (current.key !== undefined) throw new Refused(409, { error: "The map has this key already. Its value is shown above: Set replaces it.", current });
+}
+
 /** The button for a further entry of a map. */
 export function newEntry(map, done) {
   const fields = [{ id: "new-name", label: "Key", kind: "any" }, NEW_VALUE];
   const set = () => change({ title: title("New entry of", map), word: "Set", fields, read: async () => null, show: now, done,
-    send: (_, [key, words]) => post("/api/state/map", { do: "set", name: map, key, value: words }) });
+    send: async (shown, [key, words]) => {
+      if (shown?.key !== key) await checkIsNew(map, key);
+      return post("/api/state/map", { do: "set", name: map, key, value: words });
+    } });
   return button("New entry", set);
 }
 
