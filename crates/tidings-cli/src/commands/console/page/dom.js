@@ -22,6 +22,20 @@ function fill(element, properties, children) {
   return element;
 }
 
+/** What an element is called: what has the focus has the same label after its area was drawn again. */
+const label = (element) => `${element.localName} ${element.getAttribute("aria-label") ?? (element.localName === "button" ? element.textContent : "")}`;
+
+/** Replaces the children of `area`. The focus goes to what takes the place of what had it, scrolled as that was, or else to the area. */
+export function redraw(area, ...children) {
+  const held = area.contains(document.activeElement) && document.activeElement !== area ? document.activeElement : null;
+  const place = held && { scrollLeft: held.scrollLeft, scrollTop: held.scrollTop };
+  area.replaceChildren(...children);
+  if (!held) return;
+  const next = [...area.querySelectorAll("button, input, summary, [tabindex]")].find((one) => label(one) === label(held)) ?? area;
+  next.focus({ preventScroll: true });
+  Object.assign(next, place);
+}
+
 /** Sets a text only where it changed, so that a selection in it survives. */
 export function text(element, value) {
   const next = String(value);

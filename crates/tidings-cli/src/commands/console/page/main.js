@@ -42,7 +42,10 @@ function show() {
   document.title = `${PAGES[name].title} · tidings`;
   [...nav.children].forEach((link, index) => attribute(link, "aria-current", Object.keys(PAGES)[index] === name ? "page" : null));
   nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  const isFirst = main.childElementCount === 0;
   main.replaceChildren(banner, page.element);
+  // What was pressed may be gone with its page; a screen reader begins to read here then.
+  if (!isFirst && document.activeElement === document.body) main.focus({ preventScroll: true });
   stream(page.rows ?? null);
   update();
 }
@@ -102,7 +105,7 @@ function key(event) {
   if (event.key === "/") {
     event.preventDefault();
     document.getElementById("filter")?.focus();
-  } else if (event.key === " " && page?.pause && !event.target.closest("button, a, summary")) {
+  } else if (event.key === " " && page?.pause && !event.target.closest("button, a, summary, [tabindex='0']")) {
     event.preventDefault();
     page.pause();
   } else if (event.key >= "1" && event.key <= String(names.length)) {

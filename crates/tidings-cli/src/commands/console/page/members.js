@@ -1,6 +1,6 @@
 // Members: each member of the fleet, with its handlers, failures and gaps.
 
-import { attribute, h, head, keyed, state, table, text } from "./dom.js";
+import { attribute, h, head, keyed, redraw, state, table, text } from "./dom.js";
 import { fleet } from "./fleet.js";
 import { age, clock, count, cut, number, rate, short, visible } from "./format.js";
 import { parameter, remember } from "./route.js";
@@ -35,7 +35,7 @@ function make(member) {
     parts.cells[title] = cell;
     row.append(cell);
   }
-  parts.details = h("td", { colspan: COLUMNS.length });
+  parts.details = h("td", { colspan: COLUMNS.length, tabindex: "-1" });
   parts.more = h("tr", { class: "more", hidden: true }, parts.details);
   const body = Object.assign(h("tbody", {}, row, parts.more), { parts });
   toggle.addEventListener("click", () => {
@@ -63,7 +63,7 @@ function update(body, member) {
   const taken = member.inspection?.taken ?? member.error;
   if (parts.taken === taken) return;
   parts.taken = taken;
-  parts.details.replaceChildren(details(member));
+  redraw(parts.details, details(member));
 }
 
 function details(member) {

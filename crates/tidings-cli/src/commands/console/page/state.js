@@ -1,7 +1,7 @@
 // State: the shared values, maps and counters of the namespace, and one of them in full.
 
 import { json, stringify } from "./api.js";
-import { attribute, h, head, keyed, table, text } from "./dom.js";
+import { attribute, h, head, keyed, redraw, table, text } from "./dom.js";
 import { counterTools, entryTools, newEntry, newValue, sharedTools } from "./edit.js";
 import { fleet } from "./fleet.js";
 import { bytes, count, cut, number, visible } from "./format.js";
@@ -48,8 +48,8 @@ function map(value, { turn, find, again }) {
 const counter = (value, { again }) => [h("p", { class: "big" }, number(value.value)), value.error ? h("p", { class: "remark" }, visible(value.error)) : null,
   mayChange() ? counterTools(value.name, again) : null];
 
-/** Whether somebody types in the details or reads an entry: then they are not drawn again. */
-const isInUse = (detail) => detail.querySelector("details[open], input:focus") !== null;
+/** Whether somebody types in the details, reads an entry or changes a value: then the details are not drawn again. */
+const isInUse = (detail) => detail.querySelector("details[open], input:focus") !== null || document.querySelector("dialog[open]") !== null;
 
 export const state = {
   title: "State",
@@ -58,7 +58,7 @@ export const state = {
     const tree = h("nav", { class: "tree", "aria-label": "Keys" });
     const groups = GROUPS.map(([kind, title]) => ({ kind, title, heading: h("h2", {}), list: h("ul", {}) }));
     for (const group of groups) tree.append(group.heading, group.list);
-    const detail = h("section", { class: "panel detail", "aria-live": "off" });
+    const detail = h("section", { class: "panel detail", "aria-live": "off", tabindex: "-1" });
     let keys = [], last = "";
     let again = () => {};
     const pick = (kind, key) => { remember({ kind, name: key, cursor: "", entry: "" }); last = ""; draw(); again(); };
@@ -97,7 +97,7 @@ export const state = {
       const isNew = last === "";
       if (signal.aborted || (!isNew && isInUse(detail))) return;
       last = source;
-      detail.replaceChildren(h("h2", {}, h("small", {}, `${{ shared: "Value", map: "Map", counter: "Counter" }[kind]} `), name(cut(key, 300))), ...parts.flat().filter(Boolean));
+      redraw(detail, h("h2", {}, h("small", {}, `${{ shared: "Value", map: "Map", counter: "Counter" }[kind]} `), name(cut(key, 300))), ...parts.flat().filter(Boolean));
       if (!isNew) { detail.classList.remove("changed"); requestAnimationFrame(() => detail.classList.add("changed")); }
     };
     let round = 0;

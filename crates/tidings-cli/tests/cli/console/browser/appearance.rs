@@ -157,6 +157,21 @@ async fn everything_is_reached_with_the_keyboard(browser: &mut Browser) {
         let title = format!("document.title.toLowerCase().startsWith('{page}')");
         browser.until("the page is open", &title).await;
     }
+
+    // A card is gone with its page.
+    browser.keys("1").await;
+    browser
+        .until("it is open", "document.querySelector('.card')")
+        .await;
+    browser
+        .run("document.querySelector('.card').focus()", Value::Null)
+        .await;
+    browser.keys(ENTER).await;
+    browser
+        .until("it is open", "document.title.startsWith('Events')")
+        .await;
+    assert_eq!(browser.eval("document.activeElement.id").await, "main");
+
     browser.keys("3").await;
     browser
         .until("it is open", "document.title.startsWith('Events')")
@@ -193,4 +208,17 @@ async fn everything_is_reached_with_the_keyboard(browser: &mut Browser) {
     assert_eq!(seen[..4], ["Pause", "Clear", "Wrap", "Raw"]);
     browser.keys(ENTER).await;
     browser.until_text("\"order\": 7").await;
+
+    // Space scrolls what can be scrolled, and pauses the list elsewhere.
+    let paused = "document.querySelector('.tools [aria-pressed]').ariaPressed";
+    browser.keys(TAB).await;
+    assert_eq!(
+        browser.eval("document.activeElement.localName").await,
+        "pre"
+    );
+    browser.keys(" ").await;
+    assert_eq!(browser.eval(paused).await, "false");
+    browser.run("main.focus()", Value::Null).await;
+    browser.keys(" ").await;
+    assert_eq!(browser.eval(paused).await, "true");
 }
