@@ -30,7 +30,7 @@ export function request(path, parameters = {}, signal = undefined) {
 
 /** Asks for a change; returns the JSON of the answer. */
 export async function post(path, change) {
-  const response = await send(path, { method: "POST", body: JSON.stringify(change) }, { "Content-Type": "application/json" });
+  const response = await send(path, { method: "POST", body: stringify(change) }, { "Content-Type": "application/json" });
   return parse(await response.text());
 }
 

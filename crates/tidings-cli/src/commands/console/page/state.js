@@ -37,11 +37,13 @@ function map(value, { turn, find, again }) {
   const form = h("form", { class: "pair", onsubmit: (event) => { event.preventDefault(); find(input.value); } }, h("label", { for: "entry", class: "hidden" }, "Key of an entry"), input, h("button", {}, "Find"));
   const columns = ["Key", "Value", ...(isChangeable ? [["Change", "right"]] : [])];
   const isFirst = parameter("cursor") === "";
-  const more = Math.max(0, value.count - rows.length);
+  // Others may have changed the map since its entries were counted.
+  const missing = value.next == null && isFirst && parameter("entry") === "" && !value.error ? value.count - rows.length : 0;
+  const remark = value.error ?? (missing > 0 ? `${count(missing, "entry is", "entries are")} not shown: removed just now, or not decodable.` : null);
   const pager = value.next != null || !isFirst ? h("div", { class: "tools" },
     button("First page", () => turn(""), { disabled: isFirst }), button("Next page", () => turn(value.next), { disabled: value.next == null }),
-    h("span", {}, `${count(rows.length, "entry", "entries")} here, about ${number(more)} more`)) : null;
-  return [facts, value.error ? h("p", { class: "remark" }, visible(cut(value.error, 500))) : null,
+    h("span", {}, `${count(rows.length, "entry", "entries")} on this page`)) : null;
+  return [facts, remark ? h("p", { class: "remark" }, visible(cut(remark, 500))) : null,
     h("div", { class: "tools" }, form, isChangeable ? newEntry(value.name, again) : null), rows.length > 0 ? table("Entries", columns, h("tbody", {}, rows)) : null, pager];
 }
 
@@ -104,7 +106,8 @@ export const state = {
     const start = () => poll(1000, async (signal) => {
       if (round % 5 === 0) {
         const answer = await json("/api/state", {}, signal).catch((error) => {
-          if (error.status) text(sentence, visible(error.message));
+          // The server may have scanned all of Redis: it does so as seldom as after an answer.
+          if (error.status) { text(sentence, visible(error.message)); round += 1; }
           throw error;
         });
         keys = answer.keys;
@@ -115,8 +118,14 @@ export const state = {
       await one(signal);
     });
     let stop = start();
-    again = () => { stop(); round = Math.min(round, 1); stop = start(); };
-    const creation = h("div", { class: "tools", hidden: !mayChange() }, newValue((key) => { round = 0; pick("shared", key); }));
+    again = () => {
+      // A change may be answered when another page is shown.
+      if (!element.isConnected) return;
+      stop();
+      round = Math.min(round, 1);
+      stop = start();
+    };
+    const creation = h("div", { class: "tools", hidden: !mayChange() }, newValue((key) => { if (element.isConnected) { round = 0; pick("shared", key); } }));
     const update = () => { creation.hidden = !mayChange(); };
     const element = h("div", { class: "page" }, head("State", sentence, filterField("Filter keys", "name …", draw), creation), h("div", { class: "split" }, h("div", { class: "panel side" }, tree), detail));
     return { element, update, close: () => stop(), readdress: () => { last = ""; draw(); again(); } };
