@@ -7,6 +7,7 @@
 mod alias;
 mod allow;
 mod asyncapi;
+mod budget;
 mod changes;
 mod check;
 mod explain;
@@ -25,6 +26,7 @@ mod tests;
 
 pub(crate) use self::allow::{Day, Exception, Exceptions};
 pub(crate) use self::asyncapi::asyncapi;
+pub(crate) use self::budget::TooComplex;
 pub(crate) use self::check::{Asked, Finding, Level, Report, check};
 pub(crate) use self::json_schema::json_schemas;
 pub(crate) use self::lint::{Remark, lint};

@@ -1,59 +1,72 @@
 //! Further names of fields, which `schemars` does not see: a schema of readers with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value, json};
 
+use crate::contract::shape::ALIASES;
+
+/// Parts of a schema that describe the same object.
+const PARTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
+
+/// The names of a field beside its own.
+type Names<'a> = HashMap<&'a str, Vec<&'a str>>;
+
 /// Returns the schema of an event whose readers accept further names for these fields.
+///
+/// If several types of the schema have such a field, the contract does not say which of them accepts the
+/// names: a handler may read a type of its own, so none of them does.
 pub(super) fn with_aliases(schema: &Value, aliases: &BTreeMap<String, Vec<String>>) -> Value {
-    let mut schema = schema.clone();
-    for (path, names) in aliases {
-        let Some(field) = path.strip_prefix('.') else {
-            continue;
-        };
-        for name in names {
-            add_alias(&mut schema, field, name);
+    let (mut owners, mut claims) = (HashMap::new(), HashMap::<&str, usize>::new());
+    if !aliases.is_empty() {
+        count_owners(schema, &mut owners);
+    }
+    for name in aliases.values().flatten() {
+        *claims.entry(name).or_default() += 1;
+    }
+    let mut names = Names::new();
+    for (path, of_field) in aliases {
+        let field = path.strip_prefix('.').unwrap_or_default();
+        if owners.get(field) == Some(&1) {
+            let of_field = of_field.iter().map(String::as_str);
+            names.insert(field, of_field.filter(|name| claims[name] == 1).collect());
         }
     }
+    let mut schema = schema.clone();
+    add(&mut schema, &names);
     schema
 }
 
-fn add_alias(schema: &mut Value, field: &str, name: &str) {
-    let Some(object) = schema.as_object_mut() else {
-        return;
-    };
-    for keyword in ["allOf", "anyOf", "oneOf"] {
-        let parts = object.get_mut(keyword).and_then(Value::as_array_mut);
+/// Counts the objects that have a field, for each field.
+fn count_owners<'a>(schema: &'a Value, owners: &mut HashMap<&'a str, usize>) {
+    let fields = schema.get("properties").and_then(Value::as_object);
+    for field in fields.into_iter().flat_map(Map::keys) {
+        *owners.entry(field).or_default() += 1;
+    }
+    for keyword in PARTS {
+        let parts = schema.get(keyword).and_then(Value::as_array);
         for part in parts.into_iter().flatten() {
-            add_alias(part, field, name);
+            count_owners(part, owners);
         }
-    }
-    let fields = object.get_mut("properties").and_then(Value::as_object_mut);
-    let Some(fields) = fields.filter(|fields| fields.contains_key(field)) else {
-        return;
-    };
-    let of_field = fields[field].clone();
-    fields.insert(name.to_owned(), of_field);
-    let is_required = is_required(object, field);
-    // One of the names, and not both: serde refuses a field that is there twice.
-    let by_one = |by: &str, not: &str| {
-        let mut part = json!({ "properties": { not: false } });
-        if is_required {
-            part["required"] = json!([by]);
-        }
-        part
-    };
-    let either = json!({ "anyOf": [by_one(field, name), by_one(name, field)] });
-    if let Some(Value::Array(required)) = object.get_mut("required") {
-        required.retain(|it| it.as_str() != Some(field));
-    }
-    let all = object.entry("allOf").or_insert_with(|| json!([]));
-    if let Some(all) = all.as_array_mut() {
-        all.push(either);
     }
 }
 
-fn is_required(object: &Map<String, Value>, field: &str) -> bool {
-    let required = object.get("required").and_then(Value::as_array);
-    required.is_some_and(|it| it.iter().any(|name| name.as_str() == Some(field)))
+fn add(schema: &mut Value, names: &Names<'_>) {
+    let Some(object) = schema.as_object_mut().filter(|_| !names.is_empty()) else {
+        return;
+    };
+    for keyword in PARTS {
+        let parts = object.get_mut(keyword).and_then(Value::as_array_mut);
+        for part in parts.into_iter().flatten() {
+            add(part, names);
+        }
+    }
+    let fields = object.get("properties").and_then(Value::as_object);
+    let fields = fields.into_iter().flat_map(Map::keys);
+    let named: Map<_, _> = fields
+        .filter_map(|field| Some((field.clone(), json!(names.get(field.as_str())?))))
+        .collect();
+    if !named.is_empty() {
+        object.insert(ALIASES.to_owned(), named.into());
+    }
 }

@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::contract::alias::with_aliases;
-use crate::contract::changes::changes;
+use crate::contract::budget::{Budget, TooComplex};
+use crate::contract::changes::Changes;
 use crate::contract::explain::{Reason, explain};
 use crate::contract::inclusion::Inclusion;
 use crate::contract::model::{Contract, Event, Side, Sides};
@@ -78,8 +79,17 @@ impl Default for Asked {
     }
 }
 
-/// Compares two contracts.
-pub(crate) fn check(old: &Contract, new: &Contract, asked: &Asked) -> Report {
+/// Compares two contracts. Fails if the schemas of a place take too long, which is no result.
+pub(crate) fn check(old: &Contract, new: &Contract, asked: &Asked) -> Result<Report, TooComplex> {
+    check_within(&Budget::of(&[old, new]), old, new, asked)
+}
+
+pub(super) fn check_within(
+    budget: &Budget,
+    old: &Contract,
+    new: &Contract,
+    asked: &Asked,
+) -> Result<Report, TooComplex> {
     // A schema with aliases has to live as long as the comparison.
     let [old_reads, new_reads] = [old, new].map(reads_of_events);
     let inclusions = BOTH.map(|direction| {
@@ -88,8 +98,9 @@ pub(crate) fn check(old: &Contract, new: &Contract, asked: &Asked) -> Report {
             Direction::OldReadsNew => (new, old),
         };
         Inclusion::new(
-            Schemas::new(Side::Writes, writer.definitions_of(Side::Writes)),
-            Schemas::new(Side::Reads, reader.definitions_of(Side::Reads)),
+            Schemas::new(Side::Writes, writer.definitions_of(Side::Writes), budget),
+            Schemas::new(Side::Reads, reader.definitions_of(Side::Reads), budget),
+            budget,
         )
     });
     let mut comparison = Comparison {
@@ -97,18 +108,23 @@ pub(crate) fn check(old: &Contract, new: &Contract, asked: &Asked) -> Report {
         new,
         asked,
         inclusions,
-        definitions: [old, new].map(|it| it.definitions_of(Side::Reads)),
+        changes: Changes::new([old, new].map(|it| it.definitions_of(Side::Reads))),
+        budget,
+        too_complex: None,
         report: Report::default(),
     };
     comparison.events(&old_reads, &new_reads);
     comparison.shared("value", &old.values, &new.values);
     comparison.shared("map", &old.maps, &new.maps);
     comparison.counters();
+    if let Some(place) = comparison.too_complex {
+        return Err(place);
+    }
     let mut report = comparison.report;
     report
         .findings
         .sort_by_key(|finding| std::cmp::Reverse(finding.level));
-    report
+    Ok(report)
 }
 
 fn reads_of_events(contract: &Contract) -> BTreeMap<&str, Value> {
@@ -126,8 +142,10 @@ struct Comparison<'a> {
     asked: &'a Asked,
     /// One for each direction, in the order of `BOTH`.
     inclusions: [Inclusion<'a, 'a>; 2],
-    /// Those of the readers, old and new.
-    definitions: [BTreeMap<&'a str, &'a Value>; 2],
+    changes: Changes<'a>,
+    budget: &'a Budget,
+    /// The first place for which the budget was too small.
+    too_complex: Option<TooComplex>,
     report: Report,
 }
 
@@ -351,12 +369,21 @@ impl<'a> Comparison<'a> {
                 continue;
             }
             is_broken = true;
-            for reason in explain(inclusion, pair, direction) {
+            let reasons = explain(inclusion, pair, direction);
+            for reason in reasons.all {
                 self.broken(place, rule, direction, reason);
             }
+            if reasons.is_truncated {
+                self.truncated(place, direction);
+            }
         }
-        if !is_broken {
-            for (path, text) in changes(schemas.reads, &self.definitions) {
+        if self.budget.is_spent() {
+            self.too_complex.get_or_insert_with(|| TooComplex {
+                kind: place.kind,
+                name: place.name.to_owned(),
+            });
+        } else if !is_broken {
+            for (path, text) in self.changes.between(schemas.reads) {
                 self.fine(place, &path, &text);
             }
         }
@@ -389,6 +416,21 @@ impl<'a> Comparison<'a> {
             direction: Some(direction),
             text,
             instead: Some(reason.rule.instead().to_owned()),
+        });
+    }
+
+    /// Adds a break that no exception allows: there are more places than one can list.
+    fn truncated(&mut self, place: Place<'a>, direction: Direction) {
+        self.report.findings.push(Finding {
+            level: Level::Break,
+            kind: place.kind,
+            name: place.name.to_owned(),
+            path: ".".to_owned(),
+            rule: None,
+            cause: None,
+            direction: Some(direction),
+            text: "the same types are in more places than are listed".to_owned(),
+            instead: None,
         });
     }
 

@@ -1,20 +1,18 @@
 //! What is wrong with a pair that does not hold: each obstacle with its place.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
 
 use crate::contract::inclusion::{Inclusion, Pair};
-use crate::contract::obstacle::{Obstacle, obstacles};
+use crate::contract::obstacle::Obstacle;
 use crate::contract::rule::{Direction, Rule};
 use crate::contract::shape::{Alternative, Shape};
 
-/// The most reasons that are listed for an event.
-const MOST: usize = 20;
-
-/// The most places of an event in which the same two types are compared.
-const PLACES: usize = 3;
+/// The most places of types that are listed a second time, because they are in several places.
+const AGAIN: usize = 1000;
 
 /// Why a value cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Reason {
     pub(crate) rule: Rule,
     /// Where in the payload: `.address.street`, `.items[]`; `.` for all of it.
@@ -23,39 +21,86 @@ pub(crate) struct Reason {
     pub(crate) what: String,
 }
 
-/// Lists the reasons why a pair does not hold.
+/// Why a pair does not hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reasons {
+    pub(crate) all: Vec<Reason>,
+    /// True if there are more places than are listed.
+    pub(crate) is_truncated: bool,
+}
+
+/// Lists the reasons why a pair does not hold: in each place of each type, and in a type that contains
+/// itself once.
 pub(super) fn explain(
     inclusion: &mut Inclusion<'_, '_>,
     pair: Pair,
     direction: Direction,
-) -> Vec<Reason> {
+) -> Reasons {
     let mut explanation = Explanation {
         inclusion,
         direction,
-        places: HashMap::new(),
-        waiting: VecDeque::from([(pair, String::new())]),
+        seen: HashSet::from([pair]),
+        waiting: VecDeque::new(),
+        again: VecDeque::new(),
+        here: Rc::new(Place { pair, outer: None }),
+        known: HashSet::new(),
         reasons: Vec::new(),
     };
-    while let Some((pair, path)) = explanation.waiting.pop_front()
-        && explanation.reasons.len() < MOST
-    {
-        explanation.pair(pair, &path);
+    explanation.pair("");
+    while let Some((place, path)) = explanation.waiting.pop_front() {
+        explanation.here = place;
+        explanation.pair(&path);
     }
-    explanation.reasons
+    for _ in 0..AGAIN {
+        let Some((place, path)) = explanation.again.pop_front() else {
+            break;
+        };
+        explanation.here = place;
+        explanation.pair(&path);
+    }
+    Reasons {
+        is_truncated: !explanation.again.is_empty(),
+        all: explanation.reasons,
+    }
+}
+
+/// A pair, and what contains it.
+struct Place {
+    pair: Pair,
+    outer: Option<Rc<Self>>,
+}
+
+impl Place {
+    fn is_within(&self, pair: Pair) -> bool {
+        let mut place = Some(self);
+        while let Some(here) = place {
+            if here.pair == pair {
+                return true;
+            }
+            place = here.outer.as_deref();
+        }
+        false
+    }
 }
 
 struct Explanation<'a, 'w, 'r> {
     inclusion: &'a mut Inclusion<'w, 'r>,
     direction: Direction,
-    /// The number of places of each pair. A type that contains itself has the same reasons again.
-    places: HashMap<Pair, usize>,
+    /// The pairs that have a place.
+    seen: HashSet<Pair>,
     /// The pairs that are explained next, those with the shortest paths first.
-    waiting: VecDeque<(Pair, String)>,
+    waiting: VecDeque<(Rc<Place>, String)>,
+    /// Further places of pairs. Each pair has its first place before one has its second.
+    again: VecDeque<(Rc<Place>, String)>,
+    /// The place that is explained now.
+    here: Rc<Place>,
+    known: HashSet<Reason>,
     reasons: Vec<Reason>,
 }
 
 impl Explanation<'_, '_, '_> {
-    fn pair(&mut self, pair: Pair, path: &str) {
+    fn pair(&mut self, path: &str) {
+        let pair = self.here.pair;
         let writes = self.inclusion.writes.alternatives(pair.0);
         let reads = self.inclusion.reads.alternatives(pair.1);
         if writes.is_empty() || reads.is_empty() {
@@ -81,7 +126,7 @@ impl Explanation<'_, '_, '_> {
 
     /// Returns the obstacles between two alternatives, without the parts that can be read.
     fn left(&self, written: &Alternative, read: &Alternative) -> Vec<Obstacle> {
-        let mut found = obstacles(written, read);
+        let mut found = self.inclusion.obstacles(written, read);
         found.retain(|obstacle| match obstacle {
             Obstacle::Part { pair, .. } => !self.inclusion.part_holds(*pair),
             _ => true,
@@ -102,14 +147,23 @@ impl Explanation<'_, '_, '_> {
         };
         for obstacle in found {
             if let Obstacle::Part { place, pair } = obstacle {
-                let places = self.places.entry(*pair).or_default();
-                *places += 1;
-                if *places <= PLACES {
-                    self.waiting.push_back((*pair, format!("{path}{place}")));
-                }
+                self.part(*pair, format!("{path}{place}"));
                 continue;
             }
             self.obstacle(obstacle, written, read, &path);
+        }
+    }
+
+    fn part(&mut self, pair: Pair, path: String) {
+        if self.here.is_within(pair) {
+            return;
+        }
+        let outer = Some(Rc::clone(&self.here));
+        let place = Rc::new(Place { pair, outer });
+        if self.seen.insert(pair) {
+            self.waiting.push_back((place, path));
+        } else {
+            self.again.push_back((place, path));
         }
     }
 
@@ -134,6 +188,12 @@ impl Explanation<'_, '_, '_> {
                     &path,
                     format!("`{field}` is required, and {how} written"),
                 );
+            }
+            Obstacle::Twice {
+                names: [one, other],
+            } => {
+                let what = format!("`{one}` and `{other}` are written, and are names of one field");
+                self.add(rule, &format!("{path}.{one}"), what);
             }
             Obstacle::Denied { field } => {
                 let what = format!("`{field}` is written, and unknown fields are denied");
@@ -214,7 +274,7 @@ impl Explanation<'_, '_, '_> {
             path: path.to_owned(),
             what,
         };
-        if self.reasons.len() < MOST && !self.reasons.contains(&reason) {
+        if self.known.insert(reason.clone()) {
             self.reasons.push(reason);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::contract::budget::Budget;
 use crate::contract::obstacle::{Obstacle, obstacles};
 use crate::contract::schemas::{ANYTHING, Id, Schemas};
 use crate::contract::shape::Alternative;
@@ -19,6 +20,7 @@ pub(super) struct Inclusion<'w, 'r> {
     pub(super) reads: Schemas<'r>,
     known: HashMap<Pair, Known>,
     waiting: Vec<Pair>,
+    budget: Budget,
 }
 
 #[derive(Debug, Default)]
@@ -29,16 +31,17 @@ struct Known {
 }
 
 impl<'w, 'r> Inclusion<'w, 'r> {
-    pub(super) fn new(writes: Schemas<'w>, reads: Schemas<'r>) -> Self {
+    pub(super) fn new(writes: Schemas<'w>, reads: Schemas<'r>, budget: &Budget) -> Self {
         Self {
             writes,
             reads,
             known: HashMap::new(),
             waiting: Vec::new(),
+            budget: budget.clone(),
         }
     }
 
-    /// Returns whether the reader can read each value.
+    /// Returns whether the reader can read each value. A result counts only if the budget is not spent.
     pub(super) fn holds(&mut self, pair: Pair) -> bool {
         self.add(pair, None);
         while let Some(next) = self.waiting.pop() {
@@ -80,11 +83,20 @@ impl<'w, 'r> Inclusion<'w, 'r> {
 
     /// Returns whether an alternative of the reader reads one of the writer.
     fn fits(&mut self, written: &Alternative, read: &Alternative, parent: Pair) -> bool {
-        let found = obstacles(written, read);
+        let found = self.obstacles(written, read);
         found.into_iter().all(|obstacle| match obstacle {
             Obstacle::Part { pair, .. } => self.add(pair, Some(parent)),
             _ => false,
         })
+    }
+
+    /// Compares two alternatives. If the budget is spent, none can be read.
+    pub(super) fn obstacles(&self, written: &Alternative, read: &Alternative) -> Vec<Obstacle> {
+        if self.budget.spend(written.weight() + read.weight()) {
+            obstacles(written, read)
+        } else {
+            vec![Obstacle::Type]
+        }
     }
 
     /// Returns whether a part holds, after the whole was compared.

@@ -28,6 +28,9 @@ pub(crate) struct Contract {
     pub(crate) annotations: BTreeMap<String, BTreeMap<String, Value>>,
     pub(crate) package: Package,
     pub(crate) hash: String,
+    /// The number of bytes of the file.
+    #[serde(skip)]
+    pub(crate) size: usize,
     /// False if somebody has edited the file.
     #[serde(skip)]
     pub(crate) is_as_written: bool,
@@ -97,6 +100,7 @@ impl Contract {
         let contract: Self = serde_json::from_value(value).map_err(invalid)?;
         Ok(Self {
             is_as_written: contract.hash == hash,
+            size: text.len(),
             ..contract
         })
     }

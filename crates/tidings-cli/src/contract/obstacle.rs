@@ -2,11 +2,14 @@
 
 use crate::contract::inclusion::Pair;
 use crate::contract::schemas::{ANYTHING, Id};
-use crate::contract::shape::{Alternative, List, Object, Rest, Shape, Text};
+use crate::contract::shape::{Alternative, List, Most, Names, Object, Rest, Shape, Text};
 
 /// The keys of a map of numbers, as `schemars` describes them.
 const WHOLE: &str = r"^-?\d+$";
 const POSITIVE: &str = r"^\d+$";
+
+/// The integers that no reader of a fraction or of any value refuses.
+const OF_64_BITS: (i128, Most) = (i64::MIN as i128, Most::Positive(u64::MAX as u128));
 
 /// A reason why an alternative cannot be read, or a part that has to be readable, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +18,8 @@ pub(super) enum Obstacle {
     Part { place: String, pair: Pair },
     /// Readers need a field that is not always written.
     Missing { field: String, is_optional: bool },
+    /// Two names of a field are written, and readers take one.
+    Twice { names: [String; 2] },
     /// Readers deny a field that is written.
     Denied { field: String },
     /// The types differ.
@@ -56,7 +61,7 @@ pub(super) fn obstacles(written: &Alternative, read: &Alternative) -> Vec<Obstac
         }
         (Shape::Integer { min, max }, Shape::Number { .. }) => {
             // No reader of a fraction takes an integer of 128 bits.
-            is_within((*min, *max), (i64::MIN.into(), u64::MAX.into()))
+            is_within((*min, *max), OF_64_BITS)
         }
         (
             Shape::Integer { min, max },
@@ -80,7 +85,7 @@ pub(super) fn obstacles(written: &Alternative, read: &Alternative) -> Vec<Obstac
     found
 }
 
-fn is_within(written: (i128, u128), read: (i128, u128)) -> Vec<Obstacle> {
+fn is_within(written: (i128, Most), read: (i128, Most)) -> Vec<Obstacle> {
     let is_within = read.0 <= written.0 && written.1 <= read.1;
     if is_within {
         Vec::new()
@@ -108,7 +113,7 @@ fn as_anything(written: &Shape) -> Vec<Obstacle> {
             let all = list.first.iter().chain([&list.rest]);
             all.map(|id| part("[]".to_owned(), *id, ANYTHING)).collect()
         }
-        Shape::Integer { min, max } => is_within((*min, *max), (i64::MIN.into(), u64::MAX.into())),
+        Shape::Integer { min, max } => is_within((*min, *max), OF_64_BITS),
         _ => Vec::new(),
     }
 }
@@ -167,6 +172,8 @@ fn objects(written: &Object, read: &Object) -> Vec<Obstacle> {
             is_optional: written.fields.contains_key(field),
         })
         .collect();
+    let aliases = read.aliases.iter();
+    found.extend(aliases.filter_map(|names| one_of(names, written)));
     for (field, id) in &written.fields {
         found.extend(field_of(field, *id, read));
     }
@@ -182,6 +189,25 @@ fn objects(written: &Object, read: &Object) -> Vec<Obstacle> {
         });
     }
     found
+}
+
+/// Compares a field with several names: serde refuses one that is there twice.
+fn one_of(names: &Names, written: &Object) -> Option<Obstacle> {
+    let is_map = matches!(written.rest, Rest::Each(_));
+    let is_written = |name: &&String| is_map || written.fields.contains_key(*name);
+    let mut possible = names.all().filter(is_written);
+    match (possible.next(), possible.next()) {
+        (Some(one), Some(other)) => Some(Obstacle::Twice {
+            names: [one, other].map(Clone::clone),
+        }),
+        (one, _) => {
+            let is_missing = !names.all().any(|name| written.required.contains(name));
+            (names.is_required && is_missing).then(|| Obstacle::Missing {
+                field: names.field.clone(),
+                is_optional: one.is_some(),
+            })
+        }
+    }
 }
 
 /// Compares a field that is written.

@@ -3,20 +3,26 @@
 use serde_json::{Map, Value, json};
 
 use crate::contract::alias::with_aliases;
+use crate::contract::budget::{Budget, TooComplex};
 use crate::contract::explain::{Reason, explain};
 use crate::contract::inclusion::Inclusion;
 use crate::contract::model::{Contract, Side};
 use crate::contract::rule::Direction;
 use crate::contract::schemas::Schemas;
+use crate::contract::shape::{UNDERSTOOD, types_of};
 
 /// Returns why the handlers of an event cannot read a payload. Nothing if they can, or if the contract
-/// does not say what they read.
-pub(crate) fn unreadable(contract: &Contract, event: &str, data: &Value) -> Vec<Reason> {
-    let Some(event) = contract.events.get(event).filter(|event| !event.opaque) else {
-        return Vec::new();
+/// does not say what they read. Fails if the schema takes too long, which is no result.
+pub(crate) fn unreadable(
+    contract: &Contract,
+    name: &str,
+    data: &Value,
+) -> Result<Vec<Reason>, TooComplex> {
+    let Some(event) = contract.events.get(name).filter(|event| !event.opaque) else {
+        return Ok(Vec::new());
     };
     let Some(reads) = event.payload.get(Side::Reads) else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let reads = for_values(&with_aliases(reads, &event.alias));
     let definitions = contract.definitions_of(Side::Reads).into_iter();
@@ -28,15 +34,23 @@ pub(crate) fn unreadable(contract: &Contract, event: &str, data: &Value) -> Vec<
         .map(|(name, schema)| (*name, schema))
         .collect();
     let written = schema_of(data);
+    let budget = Budget::of(&[contract]);
     let mut inclusion = Inclusion::new(
-        Schemas::new(Side::Writes, [].into()),
-        Schemas::new(Side::Reads, definitions),
+        Schemas::new(Side::Writes, [].into(), &budget),
+        Schemas::new(Side::Reads, definitions, &budget),
+        &budget,
     );
     let pair = (inclusion.writes.id(&written), inclusion.reads.id(&reads));
-    if inclusion.holds(pair) {
-        return Vec::new();
+    let reasons = if inclusion.holds(pair) {
+        Vec::new()
+    } else {
+        explain(&mut inclusion, pair, Direction::NewReadsOld).all
+    };
+    if budget.is_spent() {
+        let (kind, name) = ("event", name.to_owned());
+        return Err(TooComplex { kind, name });
     }
-    explain(&mut inclusion, pair, Direction::NewReadsOld)
+    Ok(reasons)
 }
 
 /// Returns a schema that allows this value only.
@@ -64,27 +78,53 @@ fn schema_of(value: &Value) -> Value {
 }
 
 /// Returns a schema without what types say of each other and a value does not: the format of a text,
-/// and that keys are numbers.
+/// that keys are numbers, and all keywords that are only compared.
 fn for_values(schema: &Value) -> Value {
-    match schema {
-        Value::Object(object) => {
-            let is_text = object
-                .get("type")
-                .is_some_and(|it| it.to_string().contains("\"string\""));
-            let is_kept = |keyword: &str| !is_text || !["format", "pattern"].contains(&keyword);
-            let kept = object.iter().filter(|(keyword, _)| is_kept(keyword));
-            let mut kept: Map<_, _> = kept
-                .map(|(keyword, it)| (keyword.clone(), for_values(it)))
-                .collect();
-            let patterns = kept.remove("patternProperties");
-            if let Some(Value::Object(patterns)) = patterns
-                && let Some((_, each)) = patterns.into_iter().next()
-            {
-                kept.insert("additionalProperties".to_owned(), each);
-            }
-            kept.into()
+    let Value::Object(schema) = schema else {
+        return schema.clone();
+    };
+    let mut kept: Map<_, _> = schema
+        .iter()
+        .filter(|(keyword, value)| is_kept(keyword, value, schema))
+        .map(|(keyword, value)| (keyword.clone(), parts_for_values(keyword, value)))
+        .collect();
+    let patterns = kept.remove("patternProperties");
+    if let Some(Value::Object(patterns)) = patterns
+        && let Some((_, each)) = patterns.into_iter().next()
+    {
+        kept.insert("additionalProperties".to_owned(), each);
+    }
+    kept.into()
+}
+
+fn is_kept(keyword: &str, value: &Value, schema: &Map<String, Value>) -> bool {
+    let is_plain = |it: &Value| !it.is_array() && !it.is_object();
+    match keyword {
+        "type" => true,
+        "format" => {
+            let types = schema.get("type").map(types_of).unwrap_or_default();
+            types.contains(&"integer") || types.contains(&"number")
         }
-        Value::Array(items) => items.iter().map(for_values).collect(),
-        other => other.clone(),
+        "const" => is_plain(value),
+        "enum" => value.as_array().is_some_and(|it| it.iter().all(is_plain)),
+        _ => UNDERSTOOD.contains(&keyword),
+    }
+}
+
+/// Returns the value of a keyword, with its schemas as those of values.
+fn parts_for_values(keyword: &str, value: &Value) -> Value {
+    match (keyword, value) {
+        ("properties" | "patternProperties", Value::Object(named)) => {
+            let named = named.iter();
+            let named: Map<_, _> = named
+                .map(|(name, it)| (name.clone(), for_values(it)))
+                .collect();
+            named.into()
+        }
+        ("allOf" | "anyOf" | "oneOf" | "items", Value::Array(parts)) => {
+            parts.iter().map(for_values).collect()
+        }
+        ("items" | "additionalItems" | "additionalProperties", part) => for_values(part),
+        _ => value.clone(),
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::contract::obstacle::Obstacle;
 
 /// The kind of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Rule {
     FieldAddedRequired,
@@ -54,6 +54,7 @@ impl Rule {
             Obstacle::Texts { .. } => by(Self::ValueRemoved, Self::ValueAdded),
             Obstacle::Length => Self::LengthChanged,
             Obstacle::Part { .. }
+            | Obstacle::Twice { .. }
             | Obstacle::Type
             | Obstacle::Constraint { .. }
             | Obstacle::NumberKeys => Self::TypeChanged,

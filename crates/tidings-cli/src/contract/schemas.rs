@@ -6,9 +6,11 @@ use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
+use crate::contract::budget::Budget;
 use crate::contract::model::Side;
 use crate::contract::shape::{
-    Alternative, List, Object, Rest, Shape, Text, constraints, integer, shapes_of_values, types_of,
+    ALIASES, Alternative, List, Names, Object, Rest, Shape, Text, constraints, integer,
+    shapes_of_values, types_of,
 };
 
 /// A schema, or several that hold at the same time.
@@ -23,6 +25,9 @@ static NULL: LazyLock<Value> = LazyLock::new(|| json!({ "type": "null" }));
 /// The longest chain of references that leads to no shape.
 const REFERENCES: usize = 64;
 
+/// The most schemas that contain each other without a shape between them.
+const DEPTH: usize = 256;
+
 /// The schemas of one side: what processes write, or what they read.
 #[derive(Debug)]
 pub(super) struct Schemas<'a> {
@@ -31,16 +36,28 @@ pub(super) struct Schemas<'a> {
     joined: Vec<Vec<&'a Value>>,
     ids: HashMap<Vec<*const Value>, Id>,
     alternatives: HashMap<Id, Rc<[Alternative]>>,
+    /// Those of definitions, by name.
+    expanded: HashMap<&'a str, Rc<[Alternative]>>,
+    /// The definitions that are being expanded, and whether each of them refers to itself.
+    open: Vec<(&'a str, bool)>,
+    budget: Budget,
 }
 
 impl<'a> Schemas<'a> {
-    pub(super) fn new(side: Side, definitions: BTreeMap<&'a str, &'a Value>) -> Self {
+    pub(super) fn new(
+        side: Side,
+        definitions: BTreeMap<&'a str, &'a Value>,
+        budget: &Budget,
+    ) -> Self {
         Self {
             side,
             definitions,
             joined: vec![Vec::new()],
             ids: HashMap::from([(Vec::new(), ANYTHING)]),
             alternatives: HashMap::new(),
+            expanded: HashMap::new(),
+            open: Vec::new(),
+            budget: budget.clone(),
         }
     }
 
@@ -50,6 +67,9 @@ impl<'a> Schemas<'a> {
 
     /// Returns the schema of what is allowed by all of these.
     fn join(&mut self, mut schemas: Vec<&'a Value>) -> Id {
+        if !self.budget.spend(1 + schemas.len()) {
+            return ANYTHING;
+        }
         for schema in &mut schemas {
             *schema = self.target(schema);
         }
@@ -73,17 +93,18 @@ impl<'a> Schemas<'a> {
             let only = target.as_object().filter(|it| it.len() == 1);
             let reference = only.and_then(|it| it.get("$ref")?.as_str());
             match reference.and_then(|reference| self.definition(reference)) {
-                Some(definition) => target = definition,
+                Some((_, definition)) => target = definition,
                 None => return target,
             }
         }
         schema
     }
 
-    fn definition(&self, reference: &str) -> Option<&'a Value> {
+    fn definition(&self, reference: &str) -> Option<(&'a str, &'a Value)> {
         let name = reference.strip_prefix("#/definitions/")?;
         let name = name.replace("~1", "/").replace("~0", "~");
-        self.definitions.get(name.as_str()).copied()
+        let (name, definition) = self.definitions.get_key_value(name.as_str())?;
+        Some((*name, *definition))
     }
 
     fn meet_ids(&mut self, one: Id, other: Id) -> Id {
@@ -134,6 +155,11 @@ impl<'a> Schemas<'a> {
     }
 
     fn expand(&mut self, schema: &'a Value, depth: usize) -> Vec<Alternative> {
+        // Nothing is known of what is nested too deep, so the comparison ends.
+        let steps = if depth < DEPTH { 2 } else { usize::MAX };
+        if !self.budget.spend(steps) {
+            return Vec::new();
+        }
         let schema = match schema {
             Value::Object(schema) => schema,
             Value::Bool(false) => return Vec::new(),
@@ -145,13 +171,13 @@ impl<'a> Schemas<'a> {
             all = self.meet_all(all, referenced);
         }
         for part in list_of(schema, "allOf") {
-            let part = self.expand(part, depth);
+            let part = self.expand(part, depth + 1);
             all = self.meet_all(all, part);
         }
         for keyword in ["anyOf", "oneOf"] {
             if let Some(Value::Array(branches)) = schema.get(keyword) {
                 let branches = branches.iter();
-                let any: Vec<_> = branches.flat_map(|it| self.expand(it, depth)).collect();
+                let any: Vec<_> = branches.flat_map(|it| self.expand(it, depth + 1)).collect();
                 all = self.meet_all(all, any);
             }
         }
@@ -159,16 +185,38 @@ impl<'a> Schemas<'a> {
     }
 
     fn referenced(&mut self, reference: &str, depth: usize) -> Vec<Alternative> {
-        match self.definition(reference) {
-            Some(definition) if depth < REFERENCES => self.expand(definition, depth + 1),
-            // Nothing is known about it: only the same reference has the same shape.
-            _ => {
-                let mut unknown = Alternative::of(Shape::Anything);
-                let constraint = ("$ref".to_owned(), Value::from(reference));
-                unknown.constraints.extend([constraint]);
-                vec![unknown]
-            }
+        // Nothing is known about it: only the same reference has the same shape.
+        let unknown = || {
+            let mut unknown = Alternative::of(Shape::Anything);
+            let constraint = ("$ref".to_owned(), Rc::new(Value::from(reference)));
+            unknown.constraints.extend([constraint]);
+            vec![unknown]
+        };
+        let Some((name, definition)) = self.definition(reference) else {
+            return unknown();
+        };
+        if let Some(known) = self.expanded.get(name) {
+            return known.to_vec();
         }
+        if let Some(index) = self.open.iter().position(|(open, _)| *open == name) {
+            // A definition allows nothing more because it refers to itself.
+            for (_, is_recursive) in &mut self.open[index..] {
+                *is_recursive = true;
+            }
+            return Vec::new();
+        }
+        self.open.push((name, false));
+        let mut all = self.expand(definition, depth + 1);
+        let is_recursive = self.open.pop().is_some_and(|(_, it)| it);
+        // Within another definition that it refers to, it lacks what that one adds.
+        let is_complete = !is_recursive || self.open.iter().all(|(_, it)| !it);
+        if is_recursive && is_complete && all.is_empty() {
+            all = unknown();
+        }
+        if is_complete {
+            self.expanded.insert(name, all.clone().into());
+        }
+        all
     }
 
     /// Returns the shapes of a schema without what it refers to.
@@ -252,8 +300,11 @@ impl<'a> Schemas<'a> {
                 .map(|(name, it)| (name.clone(), self.id(it)))
                 .collect()
         };
-        let (fields, patterns) = (named("properties"), named("patternProperties"));
+        let (mut fields, patterns) = (named("properties"), named("patternProperties"));
         let required = list_of(schema, "required").iter();
+        let required = required.filter_map(Value::as_str);
+        let mut required: BTreeSet<_> = required.map(str::to_owned).collect();
+        let aliases = aliases_of(schema, &mut fields, &mut required);
         let rest = match schema.get("additionalProperties") {
             None => Rest::Unnamed,
             Some(Value::Bool(false)) => Rest::Denied,
@@ -261,10 +312,8 @@ impl<'a> Schemas<'a> {
         };
         Object {
             fields,
-            required: required
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect(),
+            required,
+            aliases,
             patterns,
             rest,
             tag: tag_of(schema),
@@ -277,6 +326,9 @@ impl<'a> Schemas<'a> {
             (_, [one]) if one.is_anything() => return some,
             _ => {}
         }
+        if !self.budget.spend(some.len().saturating_mul(others.len())) {
+            return Vec::new();
+        }
         let pairs = some
             .iter()
             .flat_map(|one| others.iter().map(move |it| (one, it)));
@@ -287,6 +339,10 @@ impl<'a> Schemas<'a> {
 
     /// Returns what is allowed by both.
     fn meet(&mut self, one: &Alternative, other: &Alternative) -> Option<Alternative> {
+        let steps = one.weight() + other.weight();
+        if !self.budget.spend(steps.saturating_mul(4)) {
+            return None;
+        }
         let shape = match (&one.shape, &other.shape) {
             (Shape::Anything, shape) | (shape, Shape::Anything) => shape.clone(),
             (Shape::Null, Shape::Null) => Shape::Null,
@@ -344,9 +400,13 @@ impl<'a> Schemas<'a> {
             fields.insert(name.clone(), self.meet_ids(ids[0], ids[1]));
         }
         let required = one.required.union(&other.required);
+        let mut aliases = one.aliases.clone();
+        let more = other.aliases.iter();
+        aliases.extend(more.filter(|it| !one.aliases.contains(it)).cloned());
         Object {
             fields,
             required: required.cloned().collect(),
+            aliases,
             patterns,
             rest: match (one.rest, other.rest) {
                 (Rest::Denied, _) | (_, Rest::Denied) => Rest::Denied,
@@ -372,6 +432,31 @@ fn list_of<'a>(schema: &'a Map<String, Value>, keyword: &str) -> &'a [Value] {
         .get(keyword)
         .and_then(Value::as_array)
         .map_or(&[], Vec::as_slice)
+}
+
+/// Takes the fields with several names out of those that are required, and adds their names.
+fn aliases_of(
+    schema: &Map<String, Value>,
+    fields: &mut BTreeMap<String, Id>,
+    required: &mut BTreeSet<String>,
+) -> Vec<Names> {
+    let mut aliases = Vec::new();
+    let of_fields = schema.get(ALIASES).and_then(Value::as_object);
+    for (field, others) in of_fields.into_iter().flatten() {
+        let Some(id) = fields.get(field).copied() else {
+            continue;
+        };
+        let others = others.as_array().into_iter().flatten();
+        let others = others.filter_map(Value::as_str).map(str::to_owned);
+        let others: BTreeSet<_> = others.filter(|name| !fields.contains_key(name)).collect();
+        fields.extend(others.iter().map(|name| (name.clone(), id)));
+        aliases.push(Names {
+            is_required: required.remove(field),
+            field: field.clone(),
+            others,
+        });
+    }
+    aliases
 }
 
 /// Returns the required field that has one text only, and the text.

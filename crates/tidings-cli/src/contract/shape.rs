@@ -1,6 +1,8 @@
 //! The alternatives that a schema allows, with its references, `allOf` and `anyOf` resolved.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
@@ -22,8 +24,11 @@ const ANNOTATIONS: [&str; 12] = [
     "writeOnly",
 ];
 
+/// The keyword for further names of fields, which no file has: the check adds it.
+pub(super) const ALIASES: &str = "tidings:aliases";
+
 /// Keywords that the shapes contain.
-const UNDERSTOOD: [&str; 18] = [
+pub(super) const UNDERSTOOD: [&str; 19] = [
     "$ref",
     "additionalItems",
     "additionalProperties",
@@ -42,6 +47,7 @@ const UNDERSTOOD: [&str; 18] = [
     "patternProperties",
     "properties",
     "required",
+    ALIASES,
 ];
 
 /// One of the alternatives of a schema.
@@ -49,8 +55,10 @@ const UNDERSTOOD: [&str; 18] = [
 pub(super) struct Alternative {
     pub(super) shape: Shape,
     /// Keywords that are only compared: a reader with one can read what has the same.
-    pub(super) constraints: BTreeMap<String, Value>,
+    pub(super) constraints: Constraints,
 }
+
+pub(super) type Constraints = BTreeMap<String, Rc<Value>>;
 
 #[derive(Clone, Debug)]
 pub(super) enum Shape {
@@ -59,7 +67,7 @@ pub(super) enum Shape {
     Bool(Option<bool>),
     Integer {
         min: i128,
-        max: u128,
+        max: Most,
     },
     /// A number with a fraction, of 32 bits if it is single.
     Number {
@@ -68,6 +76,13 @@ pub(super) enum Shape {
     Text(Text),
     List(List),
     Object(Object),
+}
+
+/// The largest integer that is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Most {
+    Negative(i128),
+    Positive(u128),
 }
 
 #[derive(Clone, Debug)]
@@ -92,11 +107,21 @@ pub(super) struct List {
 pub(super) struct Object {
     pub(super) fields: BTreeMap<String, Id>,
     pub(super) required: BTreeSet<String>,
+    /// Fields that have several names.
+    pub(super) aliases: Vec<Names>,
     /// Values by the pattern of their names: maps with numbers as keys.
     pub(super) patterns: BTreeMap<String, Id>,
     pub(super) rest: Rest,
     /// The field with the name of a variant, and this name.
     pub(super) tag: Option<(String, String)>,
+}
+
+/// A field that a reader accepts under one of several names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Names {
+    pub(super) field: String,
+    pub(super) others: BTreeSet<String>,
+    pub(super) is_required: bool,
 }
 
 /// The fields that an object does not name. A writer has none of them, and a reader skips them.
@@ -117,6 +142,17 @@ impl Alternative {
 
     pub(super) fn is_anything(&self) -> bool {
         matches!(self.shape, Shape::Anything) && self.constraints.is_empty()
+    }
+
+    /// Returns the number of steps that it takes to look at it.
+    pub(super) fn weight(&self) -> usize {
+        let parts = match &self.shape {
+            Shape::Object(object) => object.fields.len() + object.required.len(),
+            Shape::List(list) => list.first.len(),
+            Shape::Text(text) => text.values.as_ref().map_or(0, BTreeSet::len),
+            _ => 0,
+        };
+        1 + parts + self.constraints.len()
     }
 
     /// Returns the object of a variant with a tag.
@@ -160,7 +196,7 @@ impl Text {
         (self.min..=self.max).contains(&(text.chars().count() as u64))
     }
 
-    fn describe(&self, constraints: &BTreeMap<String, Value>) -> String {
+    fn describe(&self, constraints: &Constraints) -> String {
         if let Some(values) = &self.values {
             return match values.first() {
                 Some(value) if values.len() == 1 => format!("the text `{value}`"),
@@ -170,7 +206,7 @@ impl Text {
         if (self.min, self.max) == (1, 1) {
             return "one character".to_owned();
         }
-        match constraints.get("format").and_then(Value::as_str) {
+        match constraints.get("format").and_then(|it| it.as_str()) {
             Some(format) => format!("text as `{format}`"),
             None => "text".to_owned(),
         }
@@ -205,8 +241,29 @@ impl Object {
     }
 }
 
+impl Names {
+    pub(super) fn all(&self) -> impl Iterator<Item = &String> {
+        [&self.field].into_iter().chain(&self.others)
+    }
+}
+
+impl From<i128> for Most {
+    fn from(number: i128) -> Self {
+        u128::try_from(number).map_or(Self::Negative(number), Self::Positive)
+    }
+}
+
+impl fmt::Display for Most {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Negative(number) => number.fmt(f),
+            Self::Positive(number) => number.fmt(f),
+        }
+    }
+}
+
 /// Returns the keywords that are only compared.
-pub(super) fn constraints(schema: &Map<String, Value>) -> BTreeMap<String, Value> {
+pub(super) fn constraints(schema: &Map<String, Value>) -> Constraints {
     let is_number = |schema: &Map<String, Value>| {
         let types = schema.get("type").map(types_of).unwrap_or_default();
         types.contains(&"integer") || types.contains(&"number")
@@ -222,7 +279,7 @@ pub(super) fn constraints(schema: &Map<String, Value>) -> BTreeMap<String, Value
         let is_nested = has_nested && ["const", "enum"].contains(&keyword);
         (!is_known || is_nested) && keyword != "type" && !(keyword == "format" && is_number(schema))
     });
-    kept.map(|(keyword, value)| (keyword.clone(), value.clone()))
+    kept.map(|(keyword, value)| (keyword.clone(), Rc::new(value.clone())))
         .collect()
 }
 
@@ -253,7 +310,7 @@ pub(super) fn shapes_of_values(values: &[Value]) -> Vec<Shape> {
             Value::Number(number) => match number.as_i128() {
                 Some(value) => Shape::Integer {
                     min: value,
-                    max: u128::try_from(value).unwrap_or(0),
+                    max: value.into(),
                 },
                 None => Shape::Number { is_single: false },
             },
@@ -270,10 +327,11 @@ pub(super) fn integer(schema: &Map<String, Value>) -> Shape {
         .iter()
         .find(|(_, format_of, ..)| Some(*format_of) == format)
         .map_or((i128::MIN, u128::MAX), |(_, _, min, max)| (*min, *max));
+    let max = Most::Positive(max);
     let bound = |keyword: &str| schema.get(keyword).and_then(whole);
     Shape::Integer {
         min: bound("minimum").map_or(min, |least| least.max(min)),
-        max: bound("maximum").map_or(max, |most| u128::try_from(most).unwrap_or(0).min(max)),
+        max: bound("maximum").map_or(max, |most| Most::from(most).min(max)),
     }
 }
 
@@ -299,15 +357,14 @@ const WIDTHS: [(&str, &str, i128, u128); 12] = [
     ("i128", "int128", i128::MIN, i128::MAX as u128),
 ];
 
-fn integer_name(min: i128, max: u128) -> String {
+fn integer_name(min: i128, max: Most) -> String {
     let known = WIDTHS
         .iter()
-        .find(|(.., low, high)| (*low, *high) == (min, max));
+        .find(|(.., low, high)| (*low, Most::Positive(*high)) == (min, max));
     match known {
         Some((name, ..)) => (*name).to_owned(),
-        None if (min, max) == (i128::MIN, u128::MAX) => "a whole number".to_owned(),
-        None if u128::try_from(min) == Ok(max) => format!("the number {max}"),
-        None if max == 0 => "a negative number".to_owned(),
+        None if (min, max) == (i128::MIN, Most::Positive(u128::MAX)) => "a whole number".to_owned(),
+        None if Most::from(min) == max => format!("the number {max}"),
         None => format!("a whole number from {min} to {max}"),
     }
 }

@@ -2,11 +2,11 @@
 
 mod contracts;
 mod pairs;
+mod payloads;
 mod random;
 mod readers;
 mod recipes;
 mod rules;
-
 mod scale;
 
 use schemars::JsonSchema;
@@ -56,7 +56,7 @@ pub(super) fn contract(parts: &Value) -> Contract {
 }
 
 pub(super) fn breaks(old: &Contract, new: &Contract) -> Vec<Finding> {
-    let mut findings = check(old, new, &Asked::default()).findings;
+    let mut findings = check(old, new, &Asked::default()).unwrap().findings;
     findings.retain(|finding| finding.level == Level::Break);
     findings
 }
@@ -71,7 +71,7 @@ pub(super) fn broken(
         directions: vec![direction],
         ..Asked::default()
     };
-    let findings = check(old, new, &asked).findings.into_iter();
+    let findings = check(old, new, &asked).unwrap().findings.into_iter();
     let breaks = findings.filter(|finding| finding.level == Level::Break);
     breaks
         .map(|it| (it.rule.unwrap().name(), it.path))

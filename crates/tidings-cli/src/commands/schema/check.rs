@@ -8,7 +8,7 @@ use crate::args::{Check, ReportFormat};
 use crate::commands::schema::fleet::{Fleet, contracts};
 use crate::commands::schema::git::Git;
 use crate::commands::schema::print::{Compared, Printer};
-use crate::commands::schema::source::{Read, path_of, read, read_any, read_revision};
+use crate::commands::schema::source::{Read, not_compared, path_of, read, read_any, read_revision};
 use crate::contract::{Asked, Day, Direction, Exceptions, Level, check as compare};
 use crate::exit::{Exit, Problem};
 use crate::settings;
@@ -38,7 +38,8 @@ pub(super) async fn check(app: &App, args: &Check) -> anyhow::Result<Exit> {
     };
     let mut compared = Vec::new();
     for old in &baselines {
-        let mut report = compare(&old.contract, &new.contract, &asked(args, &old.name));
+        let mut report = compare(&old.contract, &new.contract, &asked(args, &old.name))
+            .map_err(|problem| not_compared(old, &new, &problem))?;
         let allowed = exceptions.take(&mut report.findings);
         let one = Compared {
             against: &old.name,

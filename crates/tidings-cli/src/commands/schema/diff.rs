@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::app::App;
 use crate::args::Diff;
-use crate::commands::schema::source::{Read, path_of, read, read_any};
+use crate::commands::schema::source::{Read, not_compared, path_of, read, read_any};
 use crate::contract::{Asked, Finding, Level, check};
 use crate::exit::{Exit, Problem};
 use crate::output;
@@ -29,7 +29,8 @@ pub(super) fn diff(app: &App, args: &Diff) -> anyhow::Result<Exit> {
         Some(new) => read_version(new)?,
         None => read(&path)?,
     };
-    let report = check(&old.contract, &new.contract, &Asked::default());
+    let report = check(&old.contract, &new.contract, &Asked::default())
+        .map_err(|problem| not_compared(&old, &new, &problem))?;
     if app.is_json() {
         output::json(&serde_json::json!({
             "old": old.name,

@@ -21,7 +21,13 @@ pub(crate) fn check_payload(app: &App, event: &str, data: &Value) -> Result<(), 
             return Ok(());
         }
     };
-    let reasons = unreadable(&read.contract, event, data);
+    let reasons = match unreadable(&read.contract, event, data) {
+        Ok(reasons) => reasons,
+        Err(problem) => {
+            app.warn(&format!("the payload is not checked: {}", escape(problem)));
+            return Ok(());
+        }
+    };
     let Some(first) = reasons.first() else {
         return Ok(());
     };

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::commands::schema::git::{Git, Revision};
-use crate::contract::{Contract, NotRead};
+use crate::contract::{Contract, NotRead, TooComplex};
 use crate::exit::Problem;
 use crate::settings;
 use crate::terminal::escape;
@@ -92,6 +92,12 @@ pub(super) fn read_any(file: &Path, from: &str) -> Result<Option<Read>, Problem>
         Some((revision, path)) => read_revision(git, &git.revision(revision)?, Some(path)),
         None => git.revision(from).map(|_| None),
     }
+}
+
+/// Returns the error for two contracts of which one has schemas that take too long.
+pub(super) fn not_compared(old: &Read, new: &Read, problem: &TooComplex) -> Problem {
+    let (old, new, problem) = (&old.name, &new.name, escape(problem));
+    Problem::failed(format!("cannot compare {new} with {old}: {problem}"))
 }
 
 pub(super) fn parse(name: String, text: String) -> Result<Read, Problem> {

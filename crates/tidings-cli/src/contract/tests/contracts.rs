@@ -13,7 +13,10 @@ fn integer(format: &str) -> Value {
 }
 
 fn found(old: &Contract, new: &Contract) -> Vec<(Level, Option<Rule>, Option<Direction>)> {
-    let findings = check(old, new, &Asked::default()).findings.into_iter();
+    let findings = check(old, new, &Asked::default())
+        .unwrap()
+        .findings
+        .into_iter();
     findings
         .map(|it| (it.level, it.rule, it.direction))
         .collect()
@@ -45,7 +48,10 @@ fn an_event_with_another_name_breaks_old_readers() {
         directions: vec![Direction::NewReadsOld],
         ..Asked::default()
     };
-    assert_eq!(check(&old, &new, &asked).findings[0].level, Level::Warning);
+    assert_eq!(
+        check(&old, &new, &asked).unwrap().findings[0].level,
+        Level::Warning
+    );
 }
 
 #[test]
@@ -91,7 +97,7 @@ fn values_and_maps_are_compared_in_both_directions_whatever_is_asked() {
                 ("uint32", "uint64", Rule::NumberWidened),
                 ("uint64", "uint32", Rule::NumberNarrowed),
             ] {
-                let findings = check(&of(old), &of(new), &asked).findings;
+                let findings = check(&of(old), &of(new), &asked).unwrap().findings;
                 assert_eq!(findings.len(), 1);
                 assert_eq!(findings[0].rule, Some(Rule::ValueChanged));
                 assert_eq!(findings[0].cause, Some(cause));

@@ -71,7 +71,7 @@ fn a_field_that_readers_can_do_without_may_come_and_go() {
     } } }));
     assert_rules(&less, &more, [&[], &[]]);
     assert_rules(&more, &less, [&[], &[]]);
-    let report = check(&less, &more, &Asked::default());
+    let report = check(&less, &more, &Asked::default()).unwrap();
     assert_eq!(report.findings.len(), 1);
     assert_eq!(report.findings[0].level, Level::Fine);
     assert_eq!(report.findings[0].path, ".note");
@@ -111,6 +111,39 @@ fn an_alias_is_another_name_that_readers_accept_but_not_beside_the_first() {
         json!({}),
     );
     assert!(!broken(&both, &new, Direction::NewReadsOld).is_empty());
+    let two = event(
+        &json!({ "title": text }),
+        &["title"],
+        json!({ ".title": ["label", "name"] }),
+    );
+    assert_rules(&old, &two, [&[], &["field-renamed .name"]]);
+    assert_eq!(
+        broken(&both, &two, Direction::NewReadsOld),
+        [("type-changed".to_owned(), ".title".to_owned())]
+    );
+    let neither = event(&json!({ "other": integer("uint8") }), &["other"], json!({}));
+    assert_eq!(
+        broken(&neither, &two, Direction::NewReadsOld),
+        [("field-added-required".to_owned(), ".title".to_owned())]
+    );
+}
+
+#[test]
+fn an_alias_does_not_count_for_another_type_that_reads_the_event() {
+    let text = json!({ "type": "string" });
+    let old = contract(&json!({ "events": { "it": {
+        "both": object(&json!({ "id": text, "title": text }), &["id", "title"]),
+    } } }));
+    let own = object(&json!({ "id": text, "name": text }), &["id", "name"]);
+    let of = |part: &Value| {
+        contract(&json!({ "events": { "it": {
+            "writes": own, "reads": { "allOf": [part, own] }, "alias": { ".name": ["title"] },
+        } } }))
+    };
+    let with_name = of(&object(&json!({ "name": text }), &["name"]));
+    assert!(!broken(&old, &with_name, Direction::NewReadsOld).is_empty());
+    let without = of(&object(&json!({ "id": text }), &["id"]));
+    assert!(broken(&old, &without, Direction::NewReadsOld).is_empty());
 }
 
 #[test]
@@ -144,6 +177,16 @@ fn types_and_numbers_break_the_side_that_reads_less() {
     );
     let bool = json!({ "type": "boolean" });
     assert_types(&bool, &json!({ "const": true }), ["type-changed", ""]);
+}
+
+#[test]
+fn negative_constants_are_numbers_of_their_own() {
+    let values = |values: &[i64]| json!({ "type": "integer", "enum": values });
+    let (few, more) = (values(&[-5]), values(&[-5, -3, 0]));
+    assert_types(&few, &more, ["", "number-widened"]);
+    assert_types(&more, &few, ["number-narrowed", ""]);
+    let below = |most: i64| json!({ "type": "integer", "maximum": most });
+    assert_types(&below(-5), &below(-3), ["", "number-widened"]);
 }
 
 #[test]
@@ -273,6 +316,61 @@ fn a_type_that_contains_itself_is_compared_once() {
     assert_rules(&of("uint32"), &of("uint32"), [&[], &[]]);
     let found = broken(&of("uint64"), &of("uint32"), Direction::NewReadsOld);
     assert_eq!(found[0], ("number-narrowed".to_owned(), ".id".to_owned()));
+}
+
+#[test]
+fn each_place_of_a_type_is_listed() {
+    let money = |format: &str| {
+        let money = json!({ "$ref": "#/definitions/Money" });
+        let fields = json!({ "a": money, "b": money, "c": money, "d": money, "e": money });
+        contract(&json!({
+            "definitions": { "Money": { "both": object(&json!({ "x": integer(format) }), &["x"]) } },
+            "events": { "it": { "both": object(&fields, &[]) } },
+        }))
+    };
+    let found = broken(&money("uint64"), &money("uint32"), Direction::NewReadsOld);
+    let paths: Vec<_> = found.iter().map(|(_, path)| path.as_str()).collect();
+    assert_eq!(paths, [".a.x", ".b.x", ".c.x", ".d.x", ".e.x"]);
+}
+
+#[test]
+fn many_reasons_do_not_hide_another_one() {
+    let with = |names: usize, deep: &Value| {
+        let names: Vec<_> = (0..names).map(|index| format!("f{index}")).collect();
+        let texts = names
+            .iter()
+            .map(|name| (name.clone(), json!({ "type": "string" })));
+        let mut fields: serde_json::Map<_, _> = texts.collect();
+        fields.insert("n".to_owned(), object(&json!({ "deep": deep }), &["deep"]));
+        let required: Vec<_> = names.iter().map(String::as_str).collect();
+        of_schema(&object(&fields.into(), &required))
+    };
+    let (old, new) = (
+        with(50, &json!({ "type": "string" })),
+        with(0, &integer("uint32")),
+    );
+    let found = broken(&old, &new, Direction::OldReadsNew);
+    assert_eq!(found.len(), 51);
+    assert!(found.contains(&("type-changed".to_owned(), ".n.deep".to_owned())));
+}
+
+#[test]
+fn places_that_are_too_many_to_list_are_a_break_that_no_exception_allows() {
+    let of = |format: &str| {
+        let mut definitions = serde_json::Map::new();
+        for index in 0..20 {
+            let next = json!({ "$ref": format!("#/definitions/T{}", index + 1) });
+            let schema = object(&json!({ "a": next, "b": next }), &[]);
+            definitions.insert(format!("T{index}"), json!({ "both": schema }));
+        }
+        definitions.insert("T20".to_owned(), json!({ "both": integer(format) }));
+        let first = json!({ "$ref": "#/definitions/T0" });
+        contract(&json!({ "definitions": definitions, "events": { "it": { "both": first } } }))
+    };
+    let report = check(&of("uint64"), &of("uint32"), &Asked::default()).unwrap();
+    let breaks = report.findings.iter().filter(|it| it.level == Level::Break);
+    assert!(breaks.clone().count() > 1);
+    assert_eq!(breaks.filter(|it| it.rule.is_none()).count(), 1);
 }
 
 #[test]
