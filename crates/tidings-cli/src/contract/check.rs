@@ -1,9 +1,10 @@
 //! The comparison of two contracts, event by event, in both directions.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::contract::alias::with_aliases;
 use crate::contract::budget::{Budget, TooComplex};
@@ -11,10 +12,14 @@ use crate::contract::changes::Changes;
 use crate::contract::explain::{Reason, explain};
 use crate::contract::inclusion::Inclusion;
 use crate::contract::model::{Contract, Event, Side, Sides};
+use crate::contract::renamed::{Added, Renamed};
 use crate::contract::rule::{Direction, Rule};
 use crate::contract::schemas::Schemas;
 
 const BOTH: [Direction; 2] = [Direction::NewReadsOld, Direction::OldReadsNew];
+
+/// The response of a handler that returns no value, which is not in the contract.
+static NO_VALUE: LazyLock<Sides> = LazyLock::new(|| Sides::of(json!({ "type": "null" })));
 
 /// How bad a change is, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -56,6 +61,8 @@ pub(crate) struct Names {
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) directions: Vec<Direction>,
+    /// False if only what both have is compared, because each may have events of its own.
+    pub(crate) is_same_program: bool,
     pub(crate) names: Names,
 }
 
@@ -71,6 +78,7 @@ impl Default for Asked {
     fn default() -> Self {
         Self {
             directions: BOTH.to_vec(),
+            is_same_program: true,
             names: Names {
                 old: "old processes".to_owned(),
                 new: "new processes".to_owned(),
@@ -170,13 +178,15 @@ impl<'a> Comparison<'a> {
         new_reads: &'a BTreeMap<&str, Value>,
     ) {
         let (old, new) = (self.old, self.new);
+        let added = Added::of(old, new);
         for (name, was) in &old.events {
             let place = Place {
                 kind: "event",
                 name,
             };
             let Some(is) = new.events.get(name) else {
-                self.removed(place, was);
+                let renamed = added.like(was);
+                self.removed(place, renamed);
                 continue;
             };
             let before = self.report.findings.len();
@@ -185,44 +195,32 @@ impl<'a> Comparison<'a> {
                 [was, is],
                 [old_reads.get(&**name), new_reads.get(&**name)],
             );
-            self.responses(name, [was.response.as_ref(), is.response.as_ref()]);
+            self.responses(name, [was, is]);
             if self.report.findings.len() == before {
                 self.report.unchanged += 1;
             }
         }
-        let added = new
-            .events
-            .keys()
-            .filter(|name| !old.events.contains_key(*name));
-        for name in added {
-            let is_renamed = old.events.iter().any(|(other, was)| {
-                !new.events.contains_key(other) && is_renamed(was, &new.events[name])
-            });
-            if !is_renamed {
-                let place = Place {
-                    kind: "event",
-                    name,
-                };
-                self.fine(place, ".", "the event was added");
-            }
+        for name in added.names {
+            self.missing_in_one("event", name, "added");
         }
     }
 
-    fn removed(&mut self, place: Place<'a>, was: &Event) {
-        let (old, new) = (&self.old.events, &self.new.events);
-        let mut added = new.iter().filter(|(name, _)| !old.contains_key(*name));
+    fn removed(&mut self, place: Place<'a>, renamed: Option<Renamed<'a>>) {
+        if !self.asked.is_same_program {
+            return;
+        }
         let name = place.name;
         let [old, new] = [&self.asked.names.old, &self.asked.names.new];
-        let renamed = added.find(|(_, is)| is_renamed(was, is));
-        let (level, rule, text) = if let Some((other, _)) = renamed {
-            let is_break = self.asked.directions.contains(&Direction::OldReadsNew);
+        let (level, rule, text) = if let Some(Renamed { to, is_certain }) = renamed {
+            let is_break = is_certain && self.asked.directions.contains(&Direction::OldReadsNew);
             let level = if is_break {
                 Level::Break
             } else {
                 Level::Warning
             };
+            let how = if is_certain { "was" } else { "looks" };
             let text = format!(
-                "{old} and {new} do not handle each other's events: `{name}` looks renamed to `{other}`"
+                "{old} and {new} do not handle each other's events: `{name}` {how} renamed to `{to}`"
             );
             (level, Rule::EventRenamed, text)
         } else {
@@ -242,11 +240,15 @@ impl<'a> Comparison<'a> {
         });
     }
 
+    /// Adds what only one of the versions has.
+    fn missing_in_one(&mut self, kind: &'static str, name: &str, what: &str) {
+        if self.asked.is_same_program {
+            self.fine(Place { kind, name }, ".", &format!("the {kind} was {what}"));
+        }
+    }
+
     fn event(&mut self, place: Place<'a>, events: [&'a Event; 2], reads: [Option<&'a Value>; 2]) {
         let [was, is] = events;
-        if was.opaque || is.opaque {
-            return;
-        }
         let writes = [was, is].map(|it| it.payload.get(Side::Writes));
         let ([Some(old_writes), Some(new_writes)], [Some(old_reads), Some(new_reads)]) =
             (writes, reads)
@@ -261,19 +263,22 @@ impl<'a> Comparison<'a> {
         self.compare(place, schemas, None, &self.asked.directions.clone());
     }
 
-    fn responses(&mut self, name: &'a str, responses: [Option<&'a Sides>; 2]) {
+    fn responses(&mut self, name: &'a str, events: [&'a Event; 2]) {
         let place = Place {
             kind: "response",
             name,
         };
-        match responses {
-            [Some(was), Some(is)] => {
-                self.sides(
-                    place,
-                    [was, is],
-                    Rule::ResponseChanged,
-                    &self.asked.directions.clone(),
-                );
+        let is_handled = events.iter().all(|event| !event.handled_by.is_empty());
+        let (rule, directions) = (Rule::ResponseChanged, self.asked.directions.clone());
+        match events.map(|event| event.response.as_ref()) {
+            [Some(was), Some(is)] => self.sides(place, [was, is], rule, &directions),
+            // The handlers return no value, and those who request it expect none.
+            [None, Some(is)] if is_handled => {
+                let before = self.report.findings.len();
+                self.sides(place, [&*NO_VALUE, is], rule, &directions);
+                if self.report.findings.len() == before {
+                    self.fine(place, ".", "the response was added");
+                }
             }
             [None, Some(_)] => self.fine(place, ".", "the response was added"),
             [Some(_), None] => {
@@ -301,7 +306,7 @@ impl<'a> Comparison<'a> {
         for (name, was) in old {
             let place = Place { kind, name };
             let Some(is) = new.get(name) else {
-                self.fine(place, ".", &format!("the {kind} was removed"));
+                self.missing_in_one(kind, name, "removed");
                 continue;
             };
             let before = self.report.findings.len();
@@ -311,7 +316,7 @@ impl<'a> Comparison<'a> {
             }
         }
         for name in new.keys().filter(|name| !old.contains_key(*name)) {
-            self.fine(Place { kind, name }, ".", &format!("the {kind} was added"));
+            self.missing_in_one(kind, name, "added");
         }
     }
 
@@ -319,11 +324,7 @@ impl<'a> Comparison<'a> {
         let (old, new) = (&self.old.counters, &self.new.counters);
         for (these, others, what) in [(old, new, "removed"), (new, old, "added")] {
             for name in these.keys().filter(|name| !others.contains_key(*name)) {
-                let place = Place {
-                    kind: "counter",
-                    name,
-                };
-                self.fine(place, ".", &format!("the counter was {what}"));
+                self.missing_in_one("counter", name, what);
             }
         }
     }
@@ -493,12 +494,4 @@ impl<'a> Comparison<'a> {
             instead: None,
         });
     }
-}
-
-/// Returns whether an event that was removed may be one that was added: both have the same fields.
-fn is_renamed(was: &Event, is: &Event) -> bool {
-    let writes = was.payload.get(Side::Writes);
-    let has_fields =
-        writes.is_some_and(|it| it.get("properties").is_some() || it.get("$ref").is_some());
-    has_fields && writes == is.payload.get(Side::Writes)
 }

@@ -9,7 +9,7 @@ use crate::contract::rule::{Direction, Rule};
 use crate::contract::shape::{Alternative, Shape};
 
 /// The most places of types that are listed a second time, because they are in several places.
-const AGAIN: usize = 1000;
+const AGAIN: usize = 300;
 
 /// Why a value cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -125,10 +125,11 @@ impl Explanation<'_, '_, '_> {
     }
 
     /// Returns the obstacles between two alternatives, without the parts that can be read.
-    fn left(&self, written: &Alternative, read: &Alternative) -> Vec<Obstacle> {
+    fn left(&mut self, written: &Alternative, read: &Alternative) -> Vec<Obstacle> {
         let mut found = self.inclusion.obstacles(written, read);
         found.retain(|obstacle| match obstacle {
-            Obstacle::Part { pair, .. } => !self.inclusion.part_holds(*pair),
+            // A part was not compared if another obstacle came first.
+            Obstacle::Part { pair, .. } => !self.inclusion.holds(*pair),
             _ => true,
         });
         found
@@ -147,24 +148,26 @@ impl Explanation<'_, '_, '_> {
         };
         for obstacle in found {
             if let Obstacle::Part { place, pair } = obstacle {
-                self.part(*pair, format!("{path}{place}"));
+                self.part(*pair, &path, place);
                 continue;
             }
             self.obstacle(obstacle, written, read, &path);
         }
     }
 
-    fn part(&mut self, pair: Pair, path: String) {
-        if self.here.is_within(pair) {
+    fn part(&mut self, pair: Pair, path: &str, place: &str) {
+        let is_first = self.seen.insert(pair);
+        if !is_first && self.here.is_within(pair) {
             return;
         }
         let outer = Some(Rc::clone(&self.here));
-        let place = Rc::new(Place { pair, outer });
-        if self.seen.insert(pair) {
-            self.waiting.push_back((place, path));
+        let queue = if is_first {
+            &mut self.waiting
         } else {
-            self.again.push_back((place, path));
-        }
+            &mut self.again
+        };
+        let part = Rc::new(Place { pair, outer });
+        queue.push_back((part, format!("{path}{place}")));
     }
 
     fn obstacle(

@@ -98,9 +98,4 @@ impl<'w, 'r> Inclusion<'w, 'r> {
             vec![Obstacle::Type]
         }
     }
-
-    /// Returns whether a part holds, after the whole was compared.
-    pub(super) fn part_holds(&self, pair: Pair) -> bool {
-        self.known.get(&pair).is_none_or(|known| !known.has_failed)
-    }
 }

@@ -38,10 +38,10 @@ pub(crate) fn lint(contract: &Contract) -> Vec<Remark> {
                        `_`, and dots between words",
             });
         }
-        if !event.opaque {
-            sides("event", name, &event.payload, &mut remarks);
-        }
-        if let Some(response) = &event.response {
+        sides("event", name, &event.payload, &mut remarks);
+        // It is on purpose that nothing is known of an opaque event.
+        let response = event.response.as_ref();
+        if let Some(response) = response.filter(|it| !event.payload.opaque || !it.is_unknown()) {
             sides("response", name, response, &mut remarks);
         }
     }
@@ -67,14 +67,22 @@ fn is_usual(name: &str) -> bool {
 }
 
 fn sides(kind: &'static str, name: &str, sides: &Sides, remarks: &mut BTreeSet<Remark>) {
-    if sides.is_unknown() {
+    if sides.is_unknown() && !sides.opaque {
         remarks.insert(Remark {
             kind,
             name: name.to_owned(),
             path: String::new(),
             lint: "no-schema",
-            text: "it has no schema, so nothing can be checked: derive `JsonSchema`, or say \
-                   `#[event(opaque)]`",
+            text: match kind {
+                "event" => {
+                    "it has no schema, so nothing can be checked: derive `JsonSchema`, or say \
+                     `#[event(opaque)]`"
+                }
+                _ => {
+                    "it has no schema, so nothing can be checked: derive `JsonSchema`, or say `opaque` \
+                     in its attribute"
+                }
+            },
         });
     }
     for side in [Side::Writes, Side::Reads] {

@@ -43,8 +43,6 @@ pub(crate) struct Event {
     #[serde(flatten)]
     pub(crate) payload: Sides,
     pub(crate) response: Option<Sides>,
-    /// True if the event has no schema on purpose.
-    pub(crate) opaque: bool,
     /// Further names of fields that readers accept.
     pub(crate) alias: BTreeMap<String, Vec<String>>,
     pub(crate) handled_by: Vec<String>,
@@ -57,6 +55,8 @@ pub(crate) struct Sides {
     both: Option<Value>,
     writes: Option<Value>,
     reads: Option<Value>,
+    /// True if there is no schema on purpose.
+    pub(crate) opaque: bool,
     pub(crate) since: Option<String>,
 }
 
@@ -121,7 +121,18 @@ impl Contract {
 }
 
 impl Sides {
+    /// Returns the sides of a place where the same is written and read.
+    pub(super) fn of(schema: Value) -> Self {
+        Self {
+            both: Some(schema),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn get(&self, side: Side) -> Option<&Value> {
+        if self.opaque {
+            return None;
+        }
         let one = match side {
             Side::Writes => &self.writes,
             Side::Reads => &self.reads,

@@ -18,7 +18,7 @@ pub(crate) fn unreadable(
     name: &str,
     data: &Value,
 ) -> Result<Vec<Reason>, TooComplex> {
-    let Some(event) = contract.events.get(name).filter(|event| !event.opaque) else {
+    let Some(event) = contract.events.get(name) else {
         return Ok(Vec::new());
     };
     let Some(reads) = event.payload.get(Side::Reads) else {

@@ -113,7 +113,7 @@ impl Rule {
             Self::ResponseChanged => "add a request with the new response",
             Self::ValueChanged => "store the new form under a new name",
             Self::EventAdded => "handle it a release before it is sent",
-            Self::NoSchema => "derive `JsonSchema`, or say `#[event(opaque)]`",
+            Self::NoSchema => "derive `JsonSchema`, or say `opaque` if nothing is to be checked",
         }
     }
 }

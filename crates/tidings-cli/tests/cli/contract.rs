@@ -228,6 +228,33 @@ fn the_baseline_is_a_revision_a_file_in_one_a_file_or_every_tag() {
 }
 
 #[test]
+fn a_second_contract_in_a_repository_is_new_and_is_compared_with_its_own_tags() {
+    let repository = Repository::new();
+    repository.commit(FILE, &renamed(&["name"], &["name"]));
+    repository.git(&["tag", "v1.0.0"]);
+    repository.git(&["checkout", "--quiet", "-b", "change"]);
+    repository.commit("b/events.json", &renamed(&["other"], &["other"]));
+    for arguments in [
+        &["check", "b/events.json"][..],
+        &["check", "b/events.json", "--all"],
+    ] {
+        let output = repository.run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(
+            text(&output.stderr).contains("b/events.json is new"),
+            "{output:?}"
+        );
+    }
+    repository.git(&["tag", "v1.1.0"]);
+    let (stdout, code) = repository.answer(&["check", "b/events.json", "--all"]);
+    assert_eq!(code, 0, "{stdout}");
+    assert!(
+        stdout.contains("(v1.1.0)") && !stdout.contains("(v1.0.0)"),
+        "{stdout}"
+    );
+}
+
+#[test]
 fn an_exception_with_a_reason_allows_a_break_until_its_end() {
     let repository = Repository::new();
     repository.commit(FILE, &renamed(&["name"], &["name"]));
@@ -284,18 +311,22 @@ fn a_contract_that_cannot_be_compared_says_what_to_do() {
         "moved.json",
         &with_hash(&renamed(&["name"], &["name"])),
     );
+    let output = repository.run(&["check", "moved.json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(text(&output.stderr).contains("moved.json is new"));
+    repository.git(&["rm", "--quiet", FILE]);
     let error = repository.error(&["check", "moved.json"]);
     assert!(error.contains("(main) has no moved.json"), "{error}");
     assert!(
         error.contains("help: it has another contract: --against main:contract/events.json"),
         "{error}"
     );
-    let error = repository.error(&["check", "--against", "v9"]);
+    let error = repository.error(&["check", "moved.json", "--against", "v9"]);
     assert!(
         error.contains("there is no revision or file `v9`"),
         "{error}"
     );
-    let error = repository.error(&["check", "--all"]);
+    let error = repository.error(&["check", "moved.json", "--all"]);
     assert!(
         error.contains("the repository has no tags to compare with"),
         "{error}"
@@ -480,7 +511,7 @@ async fn a_payload_that_the_contract_of_the_project_does_not_allow_is_not_sent()
         (&["name=x"], ".id: `id` is required, and not written"),
         (
             &["id:=-1"],
-            ".id: a negative number is written, and u32 is read",
+            ".id: the number -1 is written, and u32 is read",
         ),
     ] {
         let (stderr, code) = send(fields);

@@ -8,7 +8,9 @@ use crate::args::{Check, ReportFormat};
 use crate::commands::schema::fleet::{Fleet, contracts};
 use crate::commands::schema::git::Git;
 use crate::commands::schema::print::{Compared, Printer};
-use crate::commands::schema::source::{Read, not_compared, path_of, read, read_any, read_revision};
+use crate::commands::schema::source::{
+    Read, not_compared, parse, path_of, read, read_any, read_revision,
+};
 use crate::contract::{Asked, Day, Direction, Exceptions, Level, check as compare};
 use crate::exit::{Exit, Problem};
 use crate::settings;
@@ -17,7 +19,7 @@ use crate::terminal::escape;
 pub(super) async fn check(app: &App, args: &Check) -> anyhow::Result<Exit> {
     let path = path_of(args.contract.file.as_deref())?;
     let new = read(&path)?;
-    let (baselines, is_partial) = if args.fleet {
+    let (baselines, mut is_partial) = if args.fleet {
         let Fleet {
             contracts,
             is_partial,
@@ -38,8 +40,16 @@ pub(super) async fn check(app: &App, args: &Check) -> anyhow::Result<Exit> {
     };
     let mut compared = Vec::new();
     for old in &baselines {
-        let mut report = compare(&old.contract, &new.contract, &asked(args, &old.name))
-            .map_err(|problem| not_compared(old, &new, &problem))?;
+        let mut report = match compare(&old.contract, &new.contract, &asked(args, &old.name)) {
+            Ok(report) => report,
+            // What one member says keeps no other one from being compared.
+            Err(problem) if args.fleet => {
+                app.warn(&not_compared(old, &new, &problem).to_string());
+                is_partial = true;
+                continue;
+            }
+            Err(problem) => return Err(not_compared(old, &new, &problem).into()),
+        };
         let allowed = exceptions.take(&mut report.findings);
         let one = Compared {
             against: &old.name,
@@ -71,6 +81,7 @@ pub(super) async fn check(app: &App, args: &Check) -> anyhow::Result<Exit> {
 fn asked(args: &Check, old: &str) -> Asked {
     let mut asked = Asked::default();
     if args.fleet {
+        asked.is_same_program = false;
         asked.names.old = format!("processes like {old}");
     }
     if let Some(direction) = args.direction {
@@ -91,7 +102,8 @@ fn baselines(args: &Check, path: &Path) -> Result<Vec<Read>, Problem> {
     }
     let mut read = Vec::new();
     for tag in git.tags()? {
-        read.extend(read_revision(git, &tag, None)?);
+        let text = git.show_if_there(&tag, None)?;
+        read.extend(text.map(|text| parse(tag.to_string(), text)).transpose()?);
     }
     Ok(read)
 }

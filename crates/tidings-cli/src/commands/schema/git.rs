@@ -109,31 +109,49 @@ impl<'a> Git<'a> {
     }
 
     /// Returns the text of the file in a revision, or of another file there. `None` if the revision
-    /// has no contract yet.
+    /// does not have the file yet. Fails if the file may have had another path there.
     pub(super) fn show(
+        self,
+        revision: &Revision,
+        path: Option<&str>,
+    ) -> Result<Option<String>, Problem> {
+        if let Some(text) = self.show_if_there(revision, path)? {
+            return Ok(Some(text));
+        }
+        let shown = escape(path.map_or_else(|| self.file.display().to_string(), str::to_owned));
+        let problem = Problem::failed(format!("{revision} has no {shown}"));
+        if path.is_some() {
+            let others = self.contracts_in(revision)?;
+            return Err(problem.help(others.first().map_or_else(
+                || "the path is that from the root of the repository".to_owned(),
+                |other| other_contract(revision, other),
+            )));
+        }
+        match self.moved_from(revision)? {
+            Some(other) => Err(problem.help(other_contract(revision, &other))),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the text of the file in a revision, or of another file there, if it has one.
+    pub(super) fn show_if_there(
         self,
         revision: &Revision,
         path: Option<&str>,
     ) -> Result<Option<String>, Problem> {
         let name = path.map_or_else(|| format!("./{}", self.name()), str::to_owned);
         let object = format!("{}:{name}", revision.id);
-        if let Some(text) = self.run(&["show", "--end-of-options", &object])? {
-            return Ok(Some(text));
-        }
-        let shown = escape(path.map_or_else(|| self.file.display().to_string(), str::to_owned));
-        let problem = Problem::failed(format!("{revision} has no {shown}"));
-        let others = self.contracts_in(revision)?;
-        match &others[..] {
-            [] if path.is_none() => Ok(None),
-            [] => Err(problem.help("the path is that from the root of the repository")),
-            [other, ..] => {
-                let name = &revision.name;
-                Err(problem.help(format!(
-                    "it has another contract: --against {name}:{}",
-                    escape(other)
-                )))
-            }
-        }
+        self.run(&["show", "--end-of-options", &object])
+    }
+
+    /// Returns the path of a contract that is not there any more: this one may have been moved. A
+    /// contract that is still there is that of another program.
+    fn moved_from(self, revision: &Revision) -> Result<Option<String>, Problem> {
+        let root = self.run(&["rev-parse", "--show-toplevel"])?;
+        let root = root.unwrap_or_default();
+        let root = Path::new(root.trim_end_matches(['\r', '\n']));
+        let mut others = self.contracts_in(revision)?.into_iter();
+        Ok(others.find(|other| !root.join(other).exists()))
     }
 
     /// Returns the name of the file in its directory.
@@ -194,6 +212,11 @@ impl<'a> Git<'a> {
             Err(error) => Err(Problem::failed(format!("cannot run git: {error}"))),
         }
     }
+}
+
+fn other_contract(revision: &Revision, path: &str) -> String {
+    let name = &revision.name;
+    format!("it has another contract: --against {name}:{}", escape(path))
 }
 
 impl std::fmt::Display for Revision {

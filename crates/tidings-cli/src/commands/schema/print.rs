@@ -1,5 +1,7 @@
 //! Prints the changes of a contract: as text, as annotations of GitHub, or as JSON.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::args::ReportFormat;
@@ -9,6 +11,9 @@ use crate::terminal::{Style, count, escape, paint};
 
 /// The width of the longest label and the space after it.
 const COLUMN: usize = 9;
+
+/// The most breaks that are printed for an event.
+const MOST: usize = 20;
 
 /// The result of a comparison with one baseline.
 #[derive(Debug)]
@@ -95,8 +100,22 @@ impl Printer<'_> {
 
     fn as_text(&self, compared: &Compared<'_>, new: &Contract) -> anyhow::Result<()> {
         output::stream(format_args!("{} against {}", self.file, compared.against))?;
+        let mut printed = BTreeMap::<_, usize>::new();
         for finding in &compared.report.findings {
-            output::stream(text_of(finding, new))?;
+            let place = (finding.level, finding.kind, finding.name.as_str());
+            let number = printed.entry(place).or_default();
+            *number += 1;
+            if *number <= MOST {
+                output::stream(text_of(finding, new))?;
+            }
+        }
+        for ((_, kind, name), number) in printed.iter().filter(|(_, number)| **number > MOST) {
+            let more = count(number - MOST, "more change");
+            let label = paint(Style::Dim, format_args!("{:COLUMN$}", "and"));
+            output::stream(format_args!(
+                "  {label}{more} of the {kind} {}",
+                escape(name)
+            ))?;
         }
         for (finding, reason) in &compared.allowed {
             let label = paint(Style::Dim, format_args!("{:COLUMN$}", "allowed"));

@@ -34,24 +34,72 @@ fn an_event_may_be_added_and_is_warned_of_when_it_is_removed() {
 }
 
 #[test]
-fn an_event_with_another_name_breaks_old_readers() {
-    let named = |name: &str| {
+fn an_event_with_another_name_breaks_old_readers_if_the_same_function_handles_it() {
+    let named = |name: &str, handler: &str| {
         let schema = json!({ "type": "object", "properties": { "id": integer("uint32") } });
-        contract(&json!({ "events": { name: { "both": schema } } }))
+        let event = json!({ "both": schema, "handled_by": [handler] });
+        contract(&json!({ "events": { name: event } }))
     };
-    let (old, new) = (named("user.renamed"), named("user.changed"));
-    assert_eq!(
-        found(&old, &new),
-        [(Level::Break, Some(Rule::EventRenamed), None)]
-    );
+    let renamed = |level| vec![(level, Some(Rule::EventRenamed), None)];
+    let added = vec![(Level::Fine, None, None)];
+    let (old, new) = (named("user.renamed", "on"), named("user.changed", "on"));
+    let (certain, likely) = (renamed(Level::Break), renamed(Level::Warning));
+    assert_eq!(found(&old, &new), [certain, added.clone()].concat());
     let asked = Asked {
         directions: vec![Direction::NewReadsOld],
         ..Asked::default()
     };
-    assert_eq!(
-        check(&old, &new, &asked).unwrap().findings[0].level,
-        Level::Warning
-    );
+    let report = check(&old, &new, &asked).unwrap();
+    assert_eq!(report.findings[0].level, Level::Warning);
+    let alike = named("user.deleted", "other");
+    assert_eq!(found(&old, &alike), [likely, added].concat());
+}
+
+#[test]
+fn of_another_program_only_what_both_have_is_compared() {
+    let of = |name: &str, format: &str| {
+        let shared = json!({ "both": integer(format) });
+        contract(&json!({
+            "events": { name: { "both": { "type": "null" } }, "shared": shared },
+            "values": { name: shared }, "counters": { name: {} },
+        }))
+    };
+    let asked = Asked {
+        is_same_program: false,
+        ..Asked::default()
+    };
+    let findings = |format| {
+        let report = check(&of("a", "uint32"), &of("b", format), &asked).unwrap();
+        report
+            .findings
+            .into_iter()
+            .map(|it| it.name)
+            .collect::<Vec<_>>()
+    };
+    assert!(findings("uint32").is_empty());
+    assert_eq!(findings("uint64"), ["shared"]);
+}
+
+#[test]
+fn a_response_in_place_of_none_breaks_who_requests_it() {
+    let of = |response: Option<Value>, handlers: &[&str]| {
+        let mut event = json!({ "both": { "type": "null" }, "handled_by": handlers });
+        if let Some(response) = response {
+            event["response"] = json!({ "both": response });
+        }
+        contract(&json!({ "events": { "it": event } }))
+    };
+    let (none, number) = (of(None, &["on"]), of(Some(integer("uint32")), &["on"]));
+    let rules = |old: &Contract, new: &Contract| -> Vec<_> {
+        breaks(old, new)
+            .into_iter()
+            .map(|it| it.rule.unwrap())
+            .collect()
+    };
+    assert_eq!(rules(&none, &number), [Rule::ResponseChanged; 2]);
+    assert_eq!(rules(&number, &none), [Rule::ResponseChanged]);
+    assert!(rules(&none, &of(Some(json!({ "type": "null" })), &["on"])).is_empty());
+    assert!(rules(&of(None, &[]), &number).is_empty());
 }
 
 #[test]
@@ -107,7 +155,7 @@ fn values_and_maps_are_compared_in_both_directions_whatever_is_asked() {
 }
 
 #[test]
-fn a_schema_that_is_lost_is_warned_of_unless_the_event_is_opaque() {
+fn a_schema_that_is_lost_is_warned_of_on_purpose_or_not() {
     let known = of_schema(&json!({ "type": "null" }));
     let unknown = contract(&json!({ "events": { "it": {} } }));
     let opaque = contract(&json!({ "events": { "it": { "opaque": true } } }));
@@ -116,7 +164,21 @@ fn a_schema_that_is_lost_is_warned_of_unless_the_event_is_opaque() {
         [(Level::Warning, Some(Rule::NoSchema), None)]
     );
     assert_eq!(found(&unknown, &known), [(Level::Fine, None, None)]);
-    assert!(found(&known, &opaque).is_empty() && found(&unknown, &unknown).is_empty());
+    assert_eq!(
+        found(&known, &opaque),
+        [(Level::Warning, Some(Rule::NoSchema), None)]
+    );
+    assert_eq!(found(&opaque, &known), [(Level::Fine, None, None)]);
+    for same in [&opaque, &unknown] {
+        assert!(found(same, same).is_empty());
+    }
+    let value = |value: Value| contract(&json!({ "values": { "blob": value } }));
+    let (known, opaque) = (
+        value(json!({ "both": true })),
+        value(json!({ "opaque": true })),
+    );
+    assert_eq!(found(&known, &opaque).len(), 1);
+    assert!(found(&opaque, &opaque).is_empty() && lint(&opaque).is_empty());
 }
 
 #[test]
