@@ -29,14 +29,13 @@ async fn under_random_faults_no_event_is_lost_in_silence_or_handled_twice() {
         soak(Topology::Standalone, STANDALONE, seed + 1),
         soak(Topology::Sentinel, SENTINEL, seed),
     );
-    for summary in <[Summary; 3]>::from(summaries) {
-        assert_is_complete(&summary);
+    let summaries = <[Summary; 3]>::from(summaries);
+    for summary in &summaries {
+        // Shown where the test fails.
+        println!("{summary}");
+        assert!(!summary.has_failed());
+        assert!(summary.counts.received > 0);
     }
-}
-
-fn assert_is_complete(summary: &Summary) {
-    // Shown where the test fails.
-    println!("{summary}");
-    assert!(!summary.has_failed());
-    assert!(summary.counts.received > 0 && summary.counts.diverged > 0);
+    // Not each seed takes away events that were received.
+    assert!(summaries.iter().any(|it| it.counts.diverged > 0));
 }

@@ -468,7 +468,8 @@ pub(crate) async fn a_bus_that_was_shut_down_shares_nothing(place: Place) {
         closed.map::<u64, User>("users"),
         Err(SharedError::Closed)
     ));
-    assert!(soon(entry.changed()).await.is_none());
-    assert!(soon(map.changed()).await.is_none());
+    // What was set may be seen before the end.
+    while soon(entry.changed()).await.is_some() {}
+    while soon(map.changed()).await.is_some() {}
     assert_eq!(*users(&other).get(&7).await.unwrap().unwrap(), user("Ada"));
 }
