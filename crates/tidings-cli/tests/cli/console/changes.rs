@@ -322,15 +322,9 @@ async fn a_value_is_set_only_at_the_version_that_was_shown() {
         (200, &json!(false))
     );
     assert!(limits.refresh().await.unwrap().value().is_none());
-    let lines = console.running.stderr.all().join("\n");
-    assert!(
-        lines.contains(" set limits at version 1, 17 bytes: now version 2"),
-        "{lines}"
-    );
-    assert!(
-        lines.contains("remove limits at version 2: removed"),
-        "{lines}"
-    );
+    let stderr = &console.running.stderr;
+    stderr.wait_for(" set limits at version 1, 17 bytes: now version 2");
+    stderr.wait_for("remove limits at version 2: removed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -361,8 +355,8 @@ async fn entries_of_maps_and_counters_are_changed() {
     }
     let reset = counter(json!({ "do": "reset", "name": "visits" }));
     assert_eq!((reset.status, &reset.json()["value"]), (200, &json!(0)));
-    let lines = console.running.stderr.all().join("\n");
-    assert!(lines.contains("reset visits: was 993, now 0"), "{lines}");
+    let stderr = &console.running.stderr;
+    stderr.wait_for("reset visits: was 993, now 0");
     for (path, body) in [
         ("/api/state/map", r#"{"do":"clear","name":"users"}"#),
         ("/api/state/counter", r#"{"name":"visits"}"#),
