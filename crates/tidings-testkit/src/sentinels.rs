@@ -21,7 +21,7 @@ pub(crate) const NAME: &str = "mymaster";
 
 /// Twice the time of a failover whose first attempt fails, and the 30 s in which sentinels do nothing
 /// after the machine gave them no time for 2 s (TILT).
-const FAILS_OVER_WITHIN: Duration = Duration::from_secs(60);
+const FAILS_OVER_WITHIN: Duration = Duration::from_mins(1);
 
 /// A frozen sentinel does not answer, and must not delay the others.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
