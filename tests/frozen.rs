@@ -1,4 +1,4 @@
-//! What earlier versions wrote: frames, journal entries and keys. Every later version reads them.
+//! The recorded frames, journal entries and keys of earlier versions. Every later version reads them.
 //!
 //! `frozen/README.md` says how a version is added.
 

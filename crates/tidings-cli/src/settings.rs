@@ -24,7 +24,7 @@ pub(crate) struct Settings {
     pub(crate) url: Sourced<Address>,
     pub(crate) namespace: Sourced<String>,
     pub(crate) password_file: Option<Sourced<PathBuf>>,
-    /// Whether writes need a confirmation.
+    /// True if writes need a confirmation.
     pub(crate) is_protected: bool,
 }
 

@@ -7,7 +7,7 @@ use syn::{Error, Ident, LitStr, Result, Token, parenthesized};
 
 use crate::name;
 
-/// What a contract says of an event or a shared value beside its schema.
+/// The parts of an event or a shared value in a contract beside its schema.
 #[derive(Default)]
 pub(crate) struct Options {
     pub(crate) since: Option<LitStr>,

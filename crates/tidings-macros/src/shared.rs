@@ -8,7 +8,7 @@ use syn::{Attribute, Error, Generics, Item, LitStr, Result};
 use crate::event::{About, declared, schema_of, with_schema};
 use crate::options::{Options, shared_name};
 
-/// What is declared.
+/// The kind of a declaration.
 #[derive(Clone, Copy)]
 pub(crate) enum Shared {
     Value,

@@ -11,7 +11,7 @@ use crate::{links, prose, rendered};
 /// The version of mdBook. The next one may render differently.
 const MDBOOK: &str = "0.5.1";
 
-/// Where it is installed if the PATH has none.
+/// The folder in which it is installed if the PATH has none.
 const TOOLS: &str = "target/tools";
 
 /// The rendered book.

@@ -16,7 +16,7 @@ use crate::tool::{Tool, repository, tool};
 /// The widths of the frames, in pixels.
 const WIDTHS: [u32; 2] = [360, 1280];
 
-/// Where the pictures are kept.
+/// The folder of the pictures.
 const PICTURES: &str = "target/book-pictures";
 
 /// The size of a picture: the beginnings of several pages.

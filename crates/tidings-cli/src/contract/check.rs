@@ -21,7 +21,7 @@ const BOTH: [Direction; 2] = [Direction::NewReadsOld, Direction::OldReadsNew];
 /// The response of a handler that returns no value, which is not in the contract.
 static NO_VALUE: LazyLock<Sides> = LazyLock::new(|| Sides::of(json!({ "type": "null" })));
 
-/// How bad a change is, the best first.
+/// The severity of a change, the lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Level {
@@ -50,14 +50,14 @@ pub(crate) struct Finding {
     pub(crate) instead: Option<String>,
 }
 
-/// What the two contracts are called in sentences.
+/// The names of the two contracts in sentences.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     pub(crate) old: String,
     pub(crate) new: String,
 }
 
-/// The directions that are checked. Values and responses of both versions always meet.
+/// The directions that are checked. Values and maps of both versions always meet.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) directions: Vec<Direction>,

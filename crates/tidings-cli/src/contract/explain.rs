@@ -1,4 +1,4 @@
-//! What is wrong with a pair that does not hold: each obstacle with its place.
+//! Explains a pair that does not hold: each obstacle with its place.
 
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
@@ -11,17 +11,17 @@ use crate::contract::shape::{Alternative, Shape};
 /// The most places of types that are listed a second time, because they are in several places.
 const AGAIN: usize = 300;
 
-/// Why a value cannot be read.
+/// An obstacle to reading a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Reason {
     pub(crate) rule: Rule,
-    /// Where in the payload: `.address.street`, `.items[]`; `.` for all of it.
+    /// The place in the payload: `.address.street`, `.items[]`; `.` for all of it.
     pub(crate) path: String,
-    /// What is written and what is read.
+    /// The written and the read schema, in words.
     pub(crate) what: String,
 }
 
-/// Why a pair does not hold.
+/// The obstacles of a pair that does not hold.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reasons {
     pub(crate) all: Vec<Reason>,

@@ -8,7 +8,7 @@ use crate::contract::model::{Contract, Side};
 
 const LOCAL: &str = "#/definitions/";
 
-/// What the annotations of a schema may add to it.
+/// The keywords that annotations may add to a schema.
 const ADDED: [&str; 4] = ["default", "deprecated", "description", "title"];
 
 /// The definitions of a contract, each under a name that says which side it is of.
@@ -17,7 +17,7 @@ pub(super) struct Exported<'a> {
     contract: &'a Contract,
     /// The definitions whose sides differ, or that contain such a definition.
     two_sided: BTreeSet<&'a str>,
-    /// Where the definitions are in the document: `#/definitions/`.
+    /// The place of the definitions in the document, such as `#/definitions/`.
     root: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! Whether each value of one schema can be read by another.
+//! Decides whether each value of one schema can be read by another.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use crate::contract::obstacle::{Obstacle, obstacles};
 use crate::contract::schemas::{ANYTHING, Id, Schemas};
 use crate::contract::shape::Alternative;
 
-/// What is written, and what must be able to read it.
+/// The written schema, and the one that must be able to read it.
 pub(super) type Pair = (Id, Id);
 
 /// The pairs that were compared so far.

@@ -1,4 +1,4 @@
-//! What is likely to cause trouble: events without a schema, names, money as a fraction, bytes as a list.
+//! Finds likely mistakes: events without a schema, names, money as a fraction, bytes as a list.
 
 use std::collections::BTreeSet;
 

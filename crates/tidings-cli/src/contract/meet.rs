@@ -1,4 +1,4 @@
-//! What two schemas allow together.
+//! Computes the intersection of two schemas.
 
 use std::collections::{BTreeMap, BTreeSet};
 

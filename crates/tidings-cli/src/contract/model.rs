@@ -12,10 +12,10 @@ const VERSION: u64 = 1;
 /// The parts of the file that its hash covers.
 const HASHED: [&str; 5] = ["counters", "definitions", "events", "maps", "values"];
 
-/// What they have beside schemas.
+/// The keys of their entries that the hash leaves out.
 const NOT_HASHED: [&str; 2] = ["handled_by", "since"];
 
-/// What a program writes and reads.
+/// The schemas of all that a program writes and reads.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Contract {
@@ -60,7 +60,7 @@ pub(crate) struct Sides {
     pub(crate) since: Option<String>,
 }
 
-/// Where the contract comes from.
+/// The package that the contract is of.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Package {
@@ -70,7 +70,7 @@ pub(crate) struct Package {
     pub(crate) license: Option<String>,
 }
 
-/// Why a text is not a contract.
+/// The reason why a text is not a contract.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NotRead {
     /// It is not JSON, or has another form.
@@ -79,7 +79,7 @@ pub(crate) enum NotRead {
     Newer(u64),
 }
 
-/// What processes write, or what they read.
+/// The schemas of what processes write, or of what they read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Side {

@@ -1,4 +1,4 @@
-//! What keeps a reader from reading what is written: the comparison of two alternatives.
+//! Compares two alternatives, and finds the obstacle to reading one as the other.
 
 use crate::contract::inclusion::Pair;
 use crate::contract::schemas::{ANYTHING, Id};

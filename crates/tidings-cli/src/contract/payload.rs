@@ -1,4 +1,4 @@
-//! Whether a payload can be read, before it is sent.
+//! Checks before a send that handlers can read the payload.
 
 use serde_json::{Map, Value, json};
 

@@ -15,7 +15,7 @@ pub(super) struct Added<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Renamed<'a> {
     pub(super) to: &'a str,
-    /// Whether the same function handles both names. Otherwise, they only have the same fields.
+    /// True if the same function handles both names. Otherwise, they only have the same fields.
     pub(super) is_certain: bool,
 }
 

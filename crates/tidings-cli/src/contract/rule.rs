@@ -31,7 +31,7 @@ pub(crate) enum Rule {
     NoSchema,
 }
 
-/// Who cannot read what is written.
+/// The processes that cannot read what the others write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Direction {

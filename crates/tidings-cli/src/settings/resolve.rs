@@ -28,7 +28,7 @@ struct Layer {
     url: Option<Sourced<Address>>,
     context: Option<Sourced<String>>,
     namespace: Option<Sourced<String>>,
-    /// Whether the address of this place may get the password of another one.
+    /// True if the address of this place may get the password of another one.
     is_trusted: bool,
 }
 

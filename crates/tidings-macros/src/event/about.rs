@@ -1,4 +1,4 @@
-//! What a contract says of an event beside its schema.
+//! The parts of an event in a contract beside its schema.
 
 use syn::{Attribute, Expr, ExprLit, Fields, Lit, Meta, Result};
 

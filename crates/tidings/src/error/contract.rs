@@ -16,7 +16,7 @@ pub enum ContractError {
          `{second}`: give one of them another name"
     )]
     Conflict {
-        /// What has the name: `event`, `shared value` or `map`.
+        /// The kind of thing that has the name: `event`, `shared value` or `map`.
         kind: &'static str,
         /// The name.
         name: String,

@@ -28,7 +28,7 @@ pub struct Declared {
     pub docs: &'static str,
     /// The version that added it.
     pub since: Option<&'static str>,
-    /// Whether it has no schema on purpose.
+    /// True if it has no schema on purpose.
     pub is_opaque: bool,
     /// Paths of fields, and further names that readers accept for them.
     pub aliases: &'static [(&'static str, &'static str)],

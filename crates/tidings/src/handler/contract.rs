@@ -113,7 +113,7 @@ fn publish() -> Option<PublishedContract> {
 /// `contract/events.json`: sorted, and the same on each machine.
 #[derive(Clone, Debug)]
 pub struct Contract {
-    /// What is compared: the events and shared state, and their definitions.
+    /// The parts that are compared: the events and shared state, and their definitions.
     parts: Map<String, Value>,
     annotations: Map<String, Value>,
     hash: String,

@@ -60,7 +60,7 @@ pub struct Inspection {
 #[serde(default)]
 #[non_exhaustive]
 pub struct HealthInspection {
-    /// Whether the bus receives events, those of its journal included.
+    /// True if the bus receives events, those of its journal included.
     pub is_ready: bool,
     /// The time for which it has been connected to Redis, or disconnected.
     #[serde(

@@ -23,7 +23,7 @@ use crate::terminal::escape;
 /// The maximum number of characters of a line that come from a request or a member.
 const LINE: usize = 2_000;
 
-/// What the page may change.
+/// The changes that the page may make.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowed {
     pub(super) send: bool,

@@ -13,7 +13,7 @@ const MASK: &str = "***";
 #[derive(Clone, Debug, Default)]
 pub(super) struct Masks(pub(super) Vec<Mask>);
 
-/// What is not shown of payloads and values.
+/// The parts of payloads and values that are not shown.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Secrecy {
     pub(super) hides_payloads: bool,

@@ -19,7 +19,7 @@ const TIME: Duration = Duration::from_secs(30);
 /// The most members that are named for one contract.
 const NAMED: usize = 8;
 
-/// What the members say they write and read.
+/// The contracts that the members responded with.
 #[derive(Debug, Default)]
 pub(super) struct Fleet {
     /// One for each contract that is not that of the file.

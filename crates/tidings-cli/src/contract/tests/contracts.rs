@@ -1,4 +1,4 @@
-//! What is compared beside payloads: events, responses, values, and exceptions.
+//! Comparisons beside payloads: events, responses, values, and exceptions.
 
 use serde_json::{Value, json};
 

@@ -44,7 +44,7 @@ const BY_POSITION: &str = "serde reads a struct by position, which breaks when a
 const ADJACENT: &str = "such variants of internal and of adjacent tags have the same schema, and the latter read no content";
 const UNIT_AS_MAP: &str = "serde reads `{\"A\":null}` for a variant without fields";
 
-/// What the check and serde say about a pair, in one direction.
+/// The verdicts of the check and of serde on a pair, in one direction.
 struct Verdict {
     name: &'static str,
     direction: Direction,
@@ -56,7 +56,7 @@ struct Pair {
     name: &'static str,
     old: Contract,
     new: Contract,
-    /// Whether each sample can be read, in both formats: new readers, old readers.
+    /// True if each sample can be read, in both formats: by new readers, by old readers.
     reads_all: [bool; 2],
     samples: usize,
 }

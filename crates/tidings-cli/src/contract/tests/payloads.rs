@@ -1,4 +1,4 @@
-//! What is checked before a payload is sent: nothing is refused that handlers can read.
+//! The check before a payload is sent refuses nothing that handlers can read.
 
 use serde_json::{Value, json};
 

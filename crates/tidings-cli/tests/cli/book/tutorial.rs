@@ -43,7 +43,7 @@ const MACHINE_TIME: Duration = Duration::from_mins(8);
 /// The deadline of a command of it: other programs may use the processors, too.
 const PATIENCE: Duration = Duration::from_mins(30);
 
-/// How the reader gets programs.
+/// The way in which the reader gets programs.
 #[derive(Clone, Copy, PartialEq)]
 enum Programs {
     /// The test run has built them.

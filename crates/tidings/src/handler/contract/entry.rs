@@ -11,7 +11,7 @@ use crate::event::schema::{
     add_annotations,
 };
 
-/// What a name belongs to.
+/// The kind of thing that a name belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Event,
@@ -42,7 +42,7 @@ impl Kind {
     }
 }
 
-/// What is declared under one name.
+/// The declarations of one name.
 #[derive(Default)]
 pub(super) struct Entry {
     declared: Vec<Declared>,
@@ -89,7 +89,7 @@ fn add_handler(events: &mut BTreeMap<String, Entry>, handler: &DeclaredHandler) 
     }
 }
 
-/// What the contract says of one name.
+/// The entry of one name in the contract.
 #[derive(Default)]
 pub(super) struct Described {
     pub(super) entry: Map<String, Value>,

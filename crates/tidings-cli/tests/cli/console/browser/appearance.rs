@@ -1,4 +1,4 @@
-//! How the pages look, on a wide and a narrow screen, and how they are reached.
+//! The look of the pages on wide and narrow screens, and the ways to reach them.
 
 use std::fs;
 
@@ -137,7 +137,7 @@ async fn the_form_for_the_token_is_accessible(browser: &mut Browser) {
     }
 }
 
-/// What has the focus, as a text.
+/// Returns the text of the element with the focus, or else its id.
 async fn focused(browser: &Browser) -> String {
     let focused = "document.activeElement.textContent || document.activeElement.id";
     let focused = browser.eval(focused).await;

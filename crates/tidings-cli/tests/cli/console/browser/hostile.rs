@@ -69,7 +69,7 @@ const ELEMENTS: &str = "html head meta title link script body a header svg rect 
     dl dt dd pre table caption thead tbody tr th td article meter form details summary dialog textarea
     select option datalist";
 
-/// What no text may become: other elements, code in attributes, and addresses.
+/// The things that no text may become: other elements, code in attributes, and addresses.
 const FOREIGN: &str = "
     const known = new Set(arguments[0].split(/\\s+/));
     const isForeign = (element) => !known.has(element.localName)

@@ -113,7 +113,7 @@ async fn pages_open_within_a_second_with_100_000_keys() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "it takes a minute"]
-async fn a_hidden_page_causes_no_command_for_a_minute() {
+async fn a_hidden_page_causes_only_signs_of_life_and_two_looks_at_the_members_in_a_minute() {
     let fleet = Fleet::start().await;
     let console = Console::start(&fleet, &[]);
     let browser = Browser::open(&console).await;

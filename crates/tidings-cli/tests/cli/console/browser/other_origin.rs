@@ -45,7 +45,7 @@ fn answer(mut connection: TcpStream) -> String {
     head.join("\n")
 }
 
-/// What a hostile page tries, with the token that it should not have. Each outcome is a text.
+/// The attempts of a hostile page, with the token that it should not have. Each outcome is a text.
 const ATTACK: &str = r"return (async ({ target, token }) => {
     const outcomes = {};
     const attempt = async (name, act) => {
