@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::tool::{Tool, cargo, repository, tool};
+use crate::install::Program;
+use crate::tool::repository;
 use crate::{links, prose, rendered};
 
-/// The version of mdBook. The next one may render differently.
-const MDBOOK: &str = "0.5.1";
-
-/// The folder in which it is installed if the PATH has none.
-const TOOLS: &str = "target/tools";
+/// The next version may render differently.
+const MDBOOK: Program = Program {
+    package: "mdbook",
+    version: "0.5.1",
+    features: &["--no-default-features", "--features", "search"],
+};
 
 /// The rendered book.
 pub(crate) const BUILT: &str = "target/book";
@@ -37,30 +39,7 @@ pub(crate) fn build() -> Result<()> {
     if built.exists() {
         fs::remove_dir_all(built)?;
     }
-    mdbook()?.args(["build", "docs"]).succeed()
-}
-
-fn mdbook() -> Result<Tool> {
-    let on_path = tool("mdbook");
-    if has_version(&on_path) {
-        return Ok(on_path);
-    }
-    let installed = tool("mdbook").at(repository().join(TOOLS).join("bin/mdbook"));
-    if !has_version(&installed) {
-        // An optimized one takes three minutes of processor time to compile, and renders one book.
-        let install = cargo("install").args(["mdbook", "--debug", "--locked", "--root", TOOLS]);
-        let version = format!("={MDBOOK}");
-        let features = ["--no-default-features", "--features", "search"];
-        let install = install.args(["--version", &version]).args(features);
-        println!("installing mdBook: {install}");
-        install.succeed()?;
-    }
-    Ok(installed)
-}
-
-fn has_version(mdbook: &Tool) -> bool {
-    let version = mdbook.clone().args(["--version"]).printed();
-    version.is_ok_and(|version| version.trim().trim_start_matches("mdbook v") == MDBOOK)
+    MDBOOK.ensure()?.args(["build", "docs"]).succeed()
 }
 
 /// Returns the rendered pages, without those that mdBook adds.

@@ -1,17 +1,14 @@
 //! `cargo xtask check`: the checks, which need no Redis.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
-use crate::steps::{Step, run_all};
+use crate::steps::{Step, run_only};
 use crate::tool::{ORDINARY, cargo, cargo_has};
 use crate::{compose, layout, links, prose, texts};
 
 /// Runs the steps whose name contains one of these words; all steps if there is none.
 pub(crate) fn run(only: &[String]) -> Result<()> {
-    let mut steps = steps();
-    steps.retain(|step| only.is_empty() || only.iter().any(|name| step.name().contains(name)));
-    ensure!(!steps.is_empty(), "no step has one of these names");
-    run_all(&steps)
+    run_only(steps(), only)
 }
 
 pub(crate) fn steps() -> Vec<Step> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::tool::{ORDINARY, cargo, repository, tool};
+use crate::tool::{ORDINARY, cargo, repository, target, tool};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -124,11 +124,6 @@ fn host() -> Result<String> {
     let about = tool("rustc").args(["-vV"]).output()?;
     let host = about.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("`rustc -vV` names no host")?.to_owned())
-}
-
-fn target() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    repository().join(target)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

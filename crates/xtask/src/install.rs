@@ -5,7 +5,10 @@ use std::os::unix::fs::MetadataExt as _;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::tool::{Tool, has, tool};
+use crate::tool::{Tool, cargo, has, repository, tool};
+
+/// The folder of programs that cargo installs.
+const TOOLS: &str = "target/tools";
 
 /// A package of Debian and Ubuntu.
 #[derive(Debug)]
@@ -72,6 +75,43 @@ impl Package {
 
     fn is_installed(&self) -> bool {
         self.programs.iter().all(|program| has(program))
+    }
+}
+
+/// A program from crates.io, in one version.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) package: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) features: &'static [&'static str],
+}
+
+impl Program {
+    /// Returns the program from the PATH, or from cargo if the PATH has none of this version.
+    pub(crate) fn ensure(&self) -> Result<Tool> {
+        let on_path = tool(self.package);
+        if self.is_version_of(&on_path) {
+            return Ok(on_path);
+        }
+        let path = repository().join(TOOLS).join("bin").join(self.package);
+        let installed = tool(self.package).at(path);
+        if !self.is_version_of(&installed) {
+            // Optimized, mdBook alone takes three minutes of processor time to compile.
+            let install = cargo("install").args([self.package, "--debug", "--locked"]);
+            let version = format!("={}", self.version);
+            let install = install.args(["--root", TOOLS, "--version", &version]);
+            let install = install.args(self.features.iter().copied());
+            println!("installing {}: {install}", self.package);
+            install.succeed()?;
+        }
+        Ok(installed)
+    }
+
+    fn is_version_of(&self, tool: &Tool) -> bool {
+        let printed = tool.clone().args(["--version"]).printed();
+        let version = printed.unwrap_or_default();
+        let version = version.split_whitespace().last();
+        version.is_some_and(|version| version.trim_start_matches('v') == self.version)
     }
 }
 

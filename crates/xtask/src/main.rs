@@ -6,6 +6,7 @@ mod broken;
 mod check;
 mod dist;
 mod faults;
+mod release;
 mod test;
 
 mod compose;
@@ -14,6 +15,7 @@ mod layout;
 mod links;
 mod peers;
 mod prose;
+mod public_api;
 mod reader;
 mod rendered;
 mod secrets;
@@ -40,6 +42,12 @@ enum Task {
     Check {
         /// Run only the steps whose name contains one of these words.
         only: Vec<String>,
+    },
+    /// Compares the public API of the libraries with the listings in `api/`.
+    Api {
+        /// Write the listings instead.
+        #[arg(long)]
+        update: bool,
     },
     /// Measures the speed of tidings and of other libraries in the same run.
     #[command(disable_help_flag = true)]
@@ -72,6 +80,11 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Checks what would be published: packages, their manifests and sizes, the public API.
+    Release {
+        /// Run only the steps whose name contains one of these words.
+        only: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -79,6 +92,8 @@ fn main() -> ExitCode {
         Task::Test { long: false } => test::run(),
         Task::Test { long: true } => test::run_long(),
         Task::Check { only } => check::run(&only),
+        Task::Api { update: false } => public_api::look(),
+        Task::Api { update: true } => public_api::update(),
         Task::Bench {
             instructions: true,
             arguments,
@@ -89,6 +104,7 @@ fn main() -> ExitCode {
         Task::Broken { only } => broken::run(&only),
         Task::Dist => dist::run(),
         Task::Faults { arguments } => faults::run(&arguments),
+        Task::Release { only } => release::run(&only),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -56,10 +56,6 @@ impl Step {
         Self { name, work }
     }
 
-    pub(crate) fn name(&self) -> &str {
-        self.name
-    }
-
     fn run(&self) -> Outcome {
         let start = Instant::now();
         let result = match &self.work {
@@ -94,6 +90,13 @@ impl Step {
             }
         }
     }
+}
+
+/// Runs the steps whose name contains one of these words; all steps if there is none.
+pub(crate) fn run_only(mut steps: Vec<Step>, only: &[String]) -> Result<()> {
+    steps.retain(|step| only.is_empty() || only.iter().any(|name| step.name.contains(name)));
+    ensure!(!steps.is_empty(), "no step has one of these names");
+    run_all(&steps)
 }
 
 /// Runs all steps in order, also those after a failed one, so that one run reports everything.

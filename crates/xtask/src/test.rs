@@ -7,6 +7,7 @@ use crate::check;
 use crate::dist;
 use crate::install::{CHROMEDRIVER, CHROMIUM, NPM, REDIS, VALGRIND};
 use crate::peers;
+use crate::public_api;
 use crate::secrets;
 use crate::steps::{Step, run_all};
 use crate::tool::{MEASURING, ORDINARY, cargo, cargo_has};
@@ -149,5 +150,6 @@ fn long() -> Vec<Step> {
         Step::new("the web console under load", console),
         Step::look("release archive", dist::try_out),
         Step::look("rendered book", book::look),
+        Step::look("public API", public_api::look),
     ]
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -171,6 +171,12 @@ pub(crate) fn repository() -> &'static Path {
         .ancestors()
         .nth(2)
         .expect("this crate is two folders below the repository's root")
+}
+
+/// The folder in which cargo builds.
+pub(crate) fn target() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    repository().join(target)
 }
 
 #[cfg(test)]
