@@ -17,7 +17,8 @@ A name that no member declares is refused: it may be misspelled. It is sent wher
 any, where one of them does not answer, and with --force.
 
 `tidings send -` sends many events over one connection: it reads an object per line with `event` and
-`data`, as `tidings listen --json` prints them, and sends all of them to all.
+`data`, as `tidings listen --json` prints them, and sends all of them to all. A line that cannot be sent,
+or whose payload the contract does not allow, is rejected with its number, and the next ones are sent.
 
 Examples:
   tidings send user.renamed id:=7 name=Ada --ack
@@ -108,6 +109,9 @@ pub(crate) struct Request {
     /// Receivers: `all`, `others`, a member by name or id, or `role:ROLE`.
     #[arg(long, value_name = "RECEIVER", default_value = "all")]
     pub(crate) to: To,
+    /// Send the request although the contract says that its payload cannot be read.
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Header of the event. Repeatable.
     #[arg(long, value_name = "NAME=TEXT", value_parser = header)]
     pub(crate) header: Vec<(String, String)>,

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use self::replay::Replay;
 use crate::app::App;
 use crate::args::{Send, To};
+use crate::commands::schema::PayloadCheck;
 use crate::confirm;
 use crate::connect::connect_to_send;
 use crate::exit::{Exit, Problem};
@@ -48,6 +49,13 @@ struct Event {
     at: Option<u64>,
 }
 
+/// The treatment of the lines, before they are sent.
+struct Input<'a> {
+    app: &'a App,
+    replay: Option<Replay>,
+    payloads: PayloadCheck,
+}
+
 /// The results of the lines.
 #[derive(Default)]
 struct Fed {
@@ -66,13 +74,22 @@ pub(crate) async fn feed(app: &App, args: &Send) -> anyhow::Result<Exit> {
             "`tidings send -` sends what it reads to all, and takes no payload, --to or --ack";
         return Err(Problem::usage(text).into());
     }
+    let payloads = if args.force {
+        PayloadCheck::default()
+    } else {
+        PayloadCheck::of_project(app)?
+    };
     let settings = app.settings()?;
     confirm::write(app, &settings)?;
     let bus = connect_to_send(app, &settings, args.journal).await?;
     let mut fed = Fed::default();
     let ended = pin!(interrupted());
-    let replay = args.replay.then(|| Replay::new(args.speed));
-    fed.feed_all(&bus, replay, ended).await;
+    let input = Input {
+        app,
+        replay: args.replay.then(|| Replay::new(args.speed)),
+        payloads,
+    };
+    fed.feed_all(&bus, input, ended).await;
     if let Err(error) = bus.flush().await {
         fed.lose(&error);
     }
@@ -80,12 +97,18 @@ pub(crate) async fn feed(app: &App, args: &Send) -> anyhow::Result<Exit> {
     Ok(fed.exit())
 }
 
+impl Input<'_> {
+    fn check(&mut self, event: &Event) -> Result<(), String> {
+        self.payloads.check(self.app, &event.event, &event.data)
+    }
+}
+
 impl Fed {
     /// Sends the events of standard input, until one cannot be sent or a signal arrives.
     async fn feed_all(
         &mut self,
         bus: &Bus,
-        mut replay: Option<Replay>,
+        mut input: Input<'_>,
         mut ended: Pin<&mut impl Future<Output = ()>>,
     ) {
         let mut lines = lines();
@@ -93,7 +116,7 @@ impl Fed {
             let next = async {
                 let (number, line) = lines.recv().await?;
                 let at = line.as_ref().ok().and_then(|event| event.at);
-                if let Some(replay) = &mut replay {
+                if let Some(replay) = &mut input.replay {
                     sleep_until(replay.due(at, Instant::now())).await;
                 }
                 Some((number, line))
@@ -111,7 +134,10 @@ impl Fed {
             };
             self.lines = number;
             match line {
-                Ok(event) => self.feed(bus, &event).await,
+                Ok(event) => match input.check(&event) {
+                    Ok(()) => self.feed(bus, &event).await,
+                    Err(why) => self.reject(&why),
+                },
                 Err(why) => self.reject(&why),
             }
         }

@@ -9,6 +9,7 @@ use tidings::{Bus, Member, RequestError, Responder, Response, ResponseError, Sum
 
 use crate::app::App;
 use crate::args;
+use crate::commands::schema::check_payload;
 use crate::commands::send::exit_of;
 use crate::confirm;
 use crate::connect::connect;
@@ -32,6 +33,9 @@ struct Asking<'a> {
 pub(crate) async fn request(app: &App, args: &args::Request) -> anyhow::Result<Exit> {
     let command = format!("tidings request {}", escape(&args.event));
     let data = payload::read(&args.payload, &command)?;
+    if !args.force {
+        check_payload(app, &args.event, &data)?;
+    }
     let settings = app.settings()?;
     confirm::write(app, &settings)?;
     let bus = connect(app, &settings).await?;

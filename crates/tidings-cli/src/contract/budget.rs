@@ -28,7 +28,12 @@ impl Budget {
     /// Returns the budget for these contracts. A large one takes more steps.
     pub(super) fn of(contracts: &[&Contract]) -> Self {
         let sizes = contracts.iter().map(|contract| contract.size);
-        Self::new(sizes.fold(STEPS, usize::saturating_add))
+        Self::of_size(sizes.fold(0, usize::saturating_add))
+    }
+
+    /// Returns the budget for contracts with this many bytes.
+    pub(super) fn of_size(bytes: usize) -> Self {
+        Self::new(STEPS.saturating_add(bytes))
     }
 
     /// Takes steps, and returns whether some are left.

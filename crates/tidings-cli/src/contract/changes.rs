@@ -218,7 +218,7 @@ fn changed<'a>([old, new]: &[Definitions<'a>; 2]) -> HashSet<&'a str> {
 }
 
 /// Calls a function with each name that a schema refers to.
-fn references<'a>(schema: &'a Value, found: &mut impl FnMut(&'a str)) {
+pub(super) fn references<'a>(schema: &'a Value, found: &mut impl FnMut(&'a str)) {
     match schema {
         Value::Object(object) => {
             reference(schema).into_iter().for_each(&mut *found);

@@ -1,9 +1,12 @@
 //! Checks before a send that handlers can read the payload.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use crate::contract::alias::with_aliases;
 use crate::contract::budget::{Budget, TooComplex};
+use crate::contract::changes::references;
 use crate::contract::explain::{Reason, explain};
 use crate::contract::inclusion::Inclusion;
 use crate::contract::model::{Contract, Side};
@@ -11,46 +14,69 @@ use crate::contract::rule::Direction;
 use crate::contract::schemas::Schemas;
 use crate::contract::shape::{UNDERSTOOD, types_of};
 
-/// Returns why the handlers of an event cannot read a payload. Nothing if they can, or if the contract
-/// does not say what they read. Fails if the schema takes too long, which is no result.
-pub(crate) fn unreadable(
-    contract: &Contract,
-    name: &str,
-    data: &Value,
-) -> Result<Vec<Reason>, TooComplex> {
-    let Some(event) = contract.events.get(name) else {
-        return Ok(Vec::new());
-    };
-    let Some(reads) = event.payload.get(Side::Reads) else {
-        return Ok(Vec::new());
-    };
-    let reads = for_values(&with_aliases(reads, &event.alias));
-    let definitions = contract.definitions_of(Side::Reads).into_iter();
-    let definitions: Vec<_> = definitions
-        .map(|(name, schema)| (name, for_values(schema)))
-        .collect();
-    let definitions = definitions
-        .iter()
-        .map(|(name, schema)| (*name, schema))
-        .collect();
-    let written = schema_of(data);
-    let budget = Budget::of(&[contract]);
-    let mut inclusion = Inclusion::new(
-        Schemas::new(Side::Writes, [].into(), &budget),
-        Schemas::new(Side::Reads, definitions, &budget),
-        &budget,
-    );
-    let pair = (inclusion.writes.id(&written), inclusion.reads.id(&reads));
-    let reasons = if inclusion.holds(pair) {
-        Vec::new()
-    } else {
-        explain(&mut inclusion, pair, Direction::NewReadsOld).all
-    };
-    if budget.is_spent() {
-        let (kind, name) = ("event", name.to_owned());
-        return Err(TooComplex { kind, name });
+/// The readers of an event, for payloads that are to be sent. It is made once for many payloads.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    name: String,
+    reads: Value,
+    /// The definitions that `reads` refers to.
+    definitions: BTreeMap<String, Value>,
+    budget: usize,
+}
+
+impl Reader {
+    /// `None` if the contract does not say what the handlers of the event read.
+    pub(crate) fn of(contract: &Contract, name: &str) -> Option<Self> {
+        let event = contract.events.get(name)?;
+        let reads = with_aliases(event.payload.get(Side::Reads)?, &event.alias);
+        let all = contract.definitions_of(Side::Reads);
+        let mut definitions = BTreeMap::new();
+        let mut waiting = Vec::new();
+        references(&reads, &mut |name| waiting.push(name.to_owned()));
+        while let Some(name) = waiting.pop() {
+            let Some(schema) = all.get(&*name) else {
+                continue;
+            };
+            definitions.entry(name).or_insert_with(|| {
+                references(schema, &mut |name| waiting.push(name.to_owned()));
+                for_values(schema)
+            });
+        }
+        Some(Self {
+            name: name.to_owned(),
+            reads: for_values(&reads),
+            definitions,
+            budget: contract.size,
+        })
     }
-    Ok(reasons)
+
+    /// Returns why the handlers cannot read a payload; nothing if they can. Fails if the schema takes too
+    /// long, which is no result.
+    pub(crate) fn unreadable(&self, data: &Value) -> Result<Vec<Reason>, TooComplex> {
+        let definitions = self.definitions.iter();
+        let definitions = definitions.map(|(name, schema)| (name.as_str(), schema));
+        let written = schema_of(data);
+        let budget = Budget::of_size(self.budget);
+        let mut inclusion = Inclusion::new(
+            Schemas::new(Side::Writes, [].into(), &budget),
+            Schemas::new(Side::Reads, definitions.collect(), &budget),
+            &budget,
+        );
+        let pair = (
+            inclusion.writes.id(&written),
+            inclusion.reads.id(&self.reads),
+        );
+        let reasons = if inclusion.holds(pair) {
+            Vec::new()
+        } else {
+            explain(&mut inclusion, pair, Direction::NewReadsOld).all
+        };
+        if budget.is_spent() {
+            let (kind, name) = ("event", self.name.clone());
+            return Err(TooComplex { kind, name });
+        }
+        Ok(reasons)
+    }
 }
 
 /// Returns a schema that allows this value only.

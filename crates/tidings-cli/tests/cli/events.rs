@@ -15,7 +15,7 @@ use crate::schema;
 use crate::support::{Running, text};
 
 /// A member that passes on the payloads of one event, and its receiver.
-fn collecting(
+pub(crate) fn collecting(
     event: &'static str,
 ) -> (
     impl FnOnce(BusBuilder) -> BusBuilder,
@@ -33,7 +33,7 @@ fn collecting(
 }
 
 /// Runs `tidings` with a standard input.
-fn with_input(fleet: &Fleet, arguments: &[&str], input: &[u8]) -> Output {
+pub(crate) fn with_input(fleet: &Fleet, arguments: &[&str], input: &[u8]) -> Output {
     let mut command = fleet.command();
     command.args(arguments).stdin(Stdio::piped());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -3,17 +3,17 @@
 use serde_json::{Value, json};
 
 use super::of_schema;
-use crate::contract::unreadable;
+use crate::contract::Reader;
 
 #[track_caller]
 fn assert_sent(schema: &Value, readable: &[Value], refused: &[Value]) {
-    let contract = of_schema(schema);
+    let reader = Reader::of(&of_schema(schema), "it").unwrap();
     for payload in readable {
-        let reasons = unreadable(&contract, "it", payload).unwrap();
+        let reasons = reader.unreadable(payload).unwrap();
         assert!(reasons.is_empty(), "{payload}: {reasons:?}");
     }
     for payload in refused {
-        let reasons = unreadable(&contract, "it", payload).unwrap();
+        let reasons = reader.unreadable(payload).unwrap();
         assert!(!reasons.is_empty(), "{payload}");
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{breaks, contract};
 use crate::contract::budget::Budget;
 use crate::contract::check::check_within;
-use crate::contract::{Asked, Contract, Level, check, unreadable};
+use crate::contract::{Asked, Contract, Level, Reader, check};
 
 /// Of processor time, without optimizations and on a busy machine, where the slowest takes 1.1 s.
 /// Exponential work would not end.
@@ -138,7 +138,9 @@ fn many_aliases_are_compared_in_seconds() {
     let took = time_of(|| {
         assert!(breaks(&it, &it).is_empty());
         assert!(
-            !unreadable(&it, "it", &json!({ "field_1": "x" }))
+            !Reader::of(&it, "it")
+                .unwrap()
+                .unreadable(&json!({ "field_1": "x" }))
                 .unwrap()
                 .is_empty()
         );
