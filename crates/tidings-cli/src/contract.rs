@@ -29,11 +29,11 @@ mod tests;
 pub(crate) use self::allow::{Day, Exception, Exceptions};
 pub(crate) use self::asyncapi::asyncapi;
 pub(crate) use self::budget::TooComplex;
-pub(crate) use self::check::{Asked, Finding, Level, Report, check};
+pub(crate) use self::check::{Asked, Finding, Level, Names, Report, check};
 pub(crate) use self::json_schema::json_schemas;
 pub(crate) use self::lint::{Remark, lint};
 #[cfg(test)]
 pub(crate) use self::model::with_hash;
 pub(crate) use self::model::{Contract, NotRead};
-pub(crate) use self::payload::unreadable;
+pub(crate) use self::payload::Reader;
 pub(crate) use self::rule::{Direction, Rule};

@@ -14,7 +14,10 @@ use crate::app::App;
 use crate::args::SchemaAction;
 use crate::exit::Exit;
 
-pub(crate) use self::payload::check_payload;
+pub(crate) use self::check::exceptions;
+pub(crate) use self::fleet::{TIME, by_contract, contract_of, names_of};
+pub(crate) use self::payload::{PayloadCheck, check_payload};
+pub(crate) use self::source::{Read, not_compared};
 
 pub(crate) async fn schema(app: &App, action: &SchemaAction) -> anyhow::Result<Exit> {
     match action {

@@ -2,6 +2,8 @@
 
 mod export;
 mod fleet;
+pub(crate) mod member;
+mod payloads;
 
 use std::process::Output;
 
@@ -487,62 +489,4 @@ fn hostile_names_have_no_effect_on_a_terminal() {
             "{stdout}"
         );
     }
-}
-
-#[tokio::test]
-async fn a_payload_that_the_contract_of_the_project_does_not_allow_is_not_sent() {
-    let fleet = crate::fleet::Fleet::start().await;
-    fleet.write("tidings.toml", "contract = \"contract/events.json\"");
-    let mut contract = renamed(&["name", "at"], &["name"]);
-    let id = json!({ "type": "integer", "format": "uint32", "minimum": 0 });
-    let at = json!({ "type": ["string", "null"], "format": "date-time" });
-    let numbers = json!({ "type": "object", "patternProperties": { "^\\d+$": id }, "additionalProperties": false });
-    let fields = json!({ "id": id, "rate": { "type": "number", "format": "double" }, "at": at, "by": numbers });
-    let schema = json!({ "type": "object", "properties": fields, "required": ["id"] });
-    contract["events"]["user.renamed"] = json!({ "both": schema });
-    fleet.write(FILE, &with_hash(&contract));
-
-    let send = |fields: &[&str]| fleet.fail(&[&["send", "user.renamed"], fields].concat());
-    for (fields, why) in [
-        (
-            &["id=7"][..],
-            ".id: the text `7` is written, and u32 is read",
-        ),
-        (&["name=x"], ".id: `id` is required, and not written"),
-        (
-            &["id:=-1"],
-            ".id: the number -1 is written, and u32 is read",
-        ),
-    ] {
-        let (stderr, code) = send(fields);
-        assert_eq!(code, 2, "{stderr}");
-        let text = "no handler can read this payload of `user.renamed`, as ";
-        assert!(stderr.contains(text) && stderr.contains(why), "{stderr}");
-        assert!(
-            stderr.contains("help: --force sends it all the same"),
-            "{stderr}"
-        );
-    }
-    for fields in [
-        &["id:=7"][..],
-        &[
-            "id:=7",
-            "rate:=3",
-            "at=2026-11-30T00:00:00Z",
-            "other=x",
-            "by:={\"7\":1}",
-        ],
-        &["id:=7", "rate:=0.5", "at:=null"],
-        &["id=7", "--force"],
-    ] {
-        let (stderr, code) = send(fields);
-        assert_eq!(code, 0, "{fields:?}: {stderr}");
-    }
-    fleet.write(FILE, "{}");
-    let (stderr, code) = send(&["id=7"]);
-    assert_eq!(code, 0, "{stderr}");
-    assert!(
-        stderr.contains("warning: the payload is not checked: cannot read "),
-        "{stderr}"
-    );
 }

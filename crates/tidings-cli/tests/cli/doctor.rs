@@ -2,6 +2,7 @@
 
 mod cluster;
 mod connection;
+mod contracts;
 mod examination;
 mod foreign;
 mod journal;

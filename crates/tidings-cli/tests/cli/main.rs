@@ -16,6 +16,7 @@ mod fleet;
 mod journal;
 mod listen;
 mod members;
+mod own_process;
 mod pty;
 mod run;
 mod schema;

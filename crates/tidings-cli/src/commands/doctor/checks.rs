@@ -2,6 +2,7 @@
 
 mod cluster;
 mod connection;
+mod contracts;
 mod members;
 mod persistence;
 mod replication;
@@ -75,6 +76,7 @@ pub(crate) const CHECKS: &[Check] = &[
     check("member-handlers", members::handlers),
     check("member-dropped", members::dropped),
     check("member-versions", members::versions),
+    check("member-contracts", contracts::compatible),
     check("member-names", members::names),
     check("member-journal", members::journal_use),
     check("journal-behind", members::behind),

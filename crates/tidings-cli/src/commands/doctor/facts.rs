@@ -7,6 +7,7 @@ use std::time::Duration;
 use tidings::{Inspection, NodeId, TopologyKind};
 
 use crate::commands::doctor::command::{line_of, redis_cli};
+use crate::contract::Finding as Change;
 
 /// The names and values of one answer of a server.
 pub(crate) type Fields = BTreeMap<String, String>;
@@ -176,6 +177,18 @@ pub(crate) struct Fleet {
     /// The members without an inspection, and the reason.
     pub(crate) without: BTreeMap<NodeId, Silence>,
     pub(crate) waited: Duration,
+    pub(crate) contracts: Contracts,
+}
+
+/// The contracts that the members run with.
+#[derive(Debug, Default)]
+pub(crate) struct Contracts {
+    /// The names of the members of each one.
+    pub(crate) members: Vec<String>,
+    /// The changes between two of them.
+    pub(crate) changes: Vec<Change>,
+    /// The reasons why some of them are not compared.
+    pub(crate) unknown: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Gathers the facts: asks the servers, and starts a bus.
 
 mod bus;
+mod contracts;
 mod fleet;
 mod servers;
 
@@ -9,12 +10,14 @@ use tidings::report;
 use crate::app::App;
 use crate::commands::doctor::command::line_of;
 use crate::commands::doctor::facts::{Facts, JournalFacts, Server};
+use crate::commands::schema::exceptions;
 use crate::connect::{self, prepare};
 use crate::settings::Settings;
 
 /// Asks everything at once. Fails if nothing answers: there is nothing to check then.
 pub(crate) async fn gather(app: &App, settings: &Settings) -> anyhow::Result<Facts> {
     prepare(app, settings);
+    let exceptions = exceptions()?;
     let admin = connect::builder(app, settings).admin()?;
     let admin = admin.timeout(app.global.timeout);
     let (bus, servers) = tokio::join!(bus::look(app, settings), servers::look(&admin, settings),);
@@ -30,7 +33,7 @@ pub(crate) async fn gather(app: &App, settings: &Settings) -> anyhow::Result<Fac
     let (sentinels, servers): (Vec<_>, Vec<_>) =
         servers.into_iter().partition(|server| server.is_sentinel);
     let journal = servers.iter().find_map(journal);
-    let (bus, fleet) = fleet::look(app, bus).await;
+    let (bus, fleet) = fleet::look(app, bus, exceptions).await;
     let address = settings.url.value.to_string();
     Ok(Facts {
         options: options(app, settings),

@@ -68,7 +68,7 @@ pub(super) async fn check(app: &App, args: &Check) -> anyhow::Result<Exit> {
             new.name
         ));
     }
-    printer.summary(&compared)?;
+    printer.summary(&compared, is_partial)?;
     let mut findings = compared.iter().flat_map(|it| &it.report.findings);
     let is_broken = findings.any(|finding| finding.level == Level::Break);
     Ok(if is_broken || is_partial {
@@ -108,7 +108,8 @@ fn baselines(args: &Check, path: &Path) -> Result<Vec<Read>, Problem> {
     Ok(read)
 }
 
-fn exceptions() -> Result<Exceptions, Problem> {
+/// Returns the exceptions of the project.
+pub(crate) fn exceptions() -> Result<Exceptions, Problem> {
     let project = settings::project()?;
     let exceptions = project
         .map(|project| project.exceptions)

@@ -5,88 +5,178 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use tidings::{Bus, Member};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::app::App;
 use crate::commands::schema::source::{Read, parse};
 use crate::connect::connect;
-use crate::inspect::inspect;
+use crate::inspect::{Inspected, inspect};
 use crate::terminal::escape;
 
 /// The time for the contracts of all members together, if `--timeout` is not longer.
-const TIME: Duration = Duration::from_secs(30);
+pub(crate) const TIME: Duration = Duration::from_secs(30);
 
 /// The most members that are named for one contract.
 const NAMED: usize = 8;
 
+/// The time after its start in which a program may still collect its contract.
+const COLLECTS: Duration = Duration::from_secs(5);
+
+/// The pause before such a member is asked again: it makes a new inspection at most once a second.
+const PAUSE: Duration = Duration::from_millis(1100);
+
 /// The contracts that the members responded with.
 #[derive(Debug, Default)]
-pub(super) struct Fleet {
+pub(crate) struct Fleet {
     /// One for each contract that is not that of the file.
-    pub(super) contracts: Vec<Read>,
+    pub(crate) contracts: Vec<Read>,
     /// True if a member did not answer, or what it says cannot be read.
-    pub(super) is_partial: bool,
+    pub(crate) is_partial: bool,
+}
+
+/// Members whose contract is not known, and the reasons.
+#[derive(Debug)]
+struct Unknown<'a> {
+    members: Vec<&'a Member>,
+    reasons: Vec<String>,
 }
 
 /// Asks the members for their contracts. Those with this hash need not be compared.
-pub(super) async fn contracts(app: &App, hash: &str) -> anyhow::Result<Fleet> {
+pub(crate) async fn contracts(app: &App, hash: &str) -> anyhow::Result<Fleet> {
     let settings = app.settings()?;
     let bus = connect(app, &settings).await?;
     let members = bus.members().await?;
-    let total = members.len();
-    let inspections = inspect(&bus, members, app.global.patience()).await;
-    let mut fleet = Fleet::default();
-    let (mut groups, mut unknown) = (BTreeMap::<String, Vec<&Member>>::new(), Vec::new());
-    for inspected in &inspections.members {
-        let member = &inspected.member;
-        let inspection = inspected.inspection();
-        match inspection.and_then(|it| it.contract.clone()) {
-            Some(other) => groups.entry(other).or_default().push(member),
-            None => unknown.push(escape(&member.name)),
-        }
-        fleet.is_partial |= inspected.has_failed();
-    }
-    let equal = groups.remove(hash).map_or(0, |members| members.len());
-    app.remark(format_args!(
-        "members with this contract: {equal} of {total}"
-    ));
-    if !unknown.is_empty() {
-        let names = unknown.join(", ");
-        app.warn(&format!(
-            "no contract is known of {names}: no answer, or no feature `schema`"
-        ));
-    }
+    let inspected = inspect_collected(&bus, members, app.global.patience()).await;
     let deadline = Instant::now() + TIME.max(app.global.timeout);
-    for (hash, members) in &groups {
-        match contract_of(app, &bus, hash, members, deadline).await {
-            Some(read) => fleet.contracts.push(read),
-            None => fleet.is_partial = true,
+    let mut fleet = Fleet::default();
+    let mut unknown = Vec::new();
+    let members = inspected.iter().map(|it| (&it.member, contract_in(it)));
+    for (other, members) in by_contract(members) {
+        if other == hash {
+            continue;
+        }
+        match contract_of(&bus, other, &members, deadline).await {
+            Ok(read) => fleet.contracts.push(read),
+            Err(reasons) => unknown.push(Unknown { members, reasons }),
         }
     }
+    let is_equal = |it: &&Inspected| contract_in(it) == Some(hash);
+    let equal = inspected.iter().filter(is_equal).count();
+    app.remark(format_args!(
+        "members with this contract: {equal} of {}",
+        inspected.len()
+    ));
+    warn_of_those_without(app, &inspected);
+    let silent = inspected.iter().filter(|it| it.has_failed());
+    unknown.extend(silent.map(|it| Unknown {
+        members: vec![&it.member],
+        reasons: vec![format!(
+            "no contract is known of {}: {}",
+            escape(&it.member.name),
+            it.why_not().unwrap_or_default()
+        )],
+    }));
+    fleet.is_partial = report_unknown(app, &bus, &unknown).await;
     Ok(fleet)
 }
 
-/// Asks members with the same contract for it, until one tells it. `None` if none of them does.
-async fn contract_of(
-    app: &App,
+/// Warns of the members that do not say their contract. They are no fault.
+fn warn_of_those_without(app: &App, inspected: &[Inspected]) {
+    let without = inspected.iter().filter(|it| !it.has_failed());
+    let without = without.filter(|it| contract_in(it).is_none());
+    let names: Vec<_> = without.map(|it| escape(&it.member.name)).collect();
+    if !names.is_empty() {
+        let names = names.join(", ");
+        app.warn(&format!(
+            "no contract is known of {names}: built without the feature `schema`, or inspection is off"
+        ));
+    }
+}
+
+/// Warns of the members whose contract should be known, and returns whether one of them still runs.
+async fn report_unknown(app: &App, bus: &Bus, unknown: &[Unknown<'_>]) -> bool {
+    if unknown.is_empty() {
+        return false;
+    }
+    // A member that left in the meantime does not run with its contract any more. Without the list,
+    // none of them did.
+    let running = bus.members().await.ok();
+    let is_running = |member: &&Member| match &running {
+        Some(running) => running.iter().any(|it| it.id == member.id),
+        None => true,
+    };
+    let mut is_partial = false;
+    for one in unknown {
+        if one.members.iter().any(is_running) {
+            one.reasons.iter().for_each(|why| app.warn(why));
+            is_partial = true;
+        } else {
+            app.remark(format_args!("{} left", names_of(&one.members)));
+        }
+    }
+    is_partial
+}
+
+/// Asks all members about themselves, and those again that have just started: they may not have
+/// collected their contract yet.
+async fn inspect_collected(bus: &Bus, members: Vec<Member>, patience: Duration) -> Vec<Inspected> {
+    let mut inspected = inspect(bus, members, patience).await.members;
+    while inspected.iter().any(may_still_collect) {
+        sleep(PAUSE).await;
+        let (young, mut others): (Vec<_>, Vec<_>) =
+            inspected.into_iter().partition(may_still_collect);
+        let young = young.into_iter().map(|it| it.member).collect();
+        others.extend(inspect(bus, young, patience).await.members);
+        inspected = others;
+    }
+    inspected
+}
+
+fn may_still_collect(inspected: &Inspected) -> bool {
+    let Some(inspection) = inspected.inspection() else {
+        return false;
+    };
+    let connected = inspection.health.since;
+    inspection.contract.is_none() && connected.is_some_and(|it| it < COLLECTS)
+}
+
+fn contract_in(inspected: &Inspected) -> Option<&str> {
+    inspected.inspection()?.contract.as_deref()
+}
+
+/// Returns the members of each contract, by its hash.
+pub(crate) fn by_contract<'a>(
+    members: impl Iterator<Item = (&'a Member, Option<&'a str>)>,
+) -> BTreeMap<&'a str, Vec<&'a Member>> {
+    let mut groups = BTreeMap::<_, Vec<_>>::new();
+    for (member, hash) in members {
+        if let Some(hash) = hash {
+            groups.entry(hash).or_default().push(member);
+        }
+    }
+    groups
+}
+
+/// Asks members with the same contract for it, until one tells it. Fails with the reason of each one.
+pub(crate) async fn contract_of(
     bus: &Bus,
     hash: &str,
     members: &[&Member],
     deadline: Instant,
-) -> Option<Read> {
+) -> Result<Read, Vec<String>> {
+    let mut reasons = Vec::new();
     for member in members {
-        match told_by(bus, member, deadline).await {
-            Ok(text) => match read_as(hash, names_of(members), text) {
-                Ok(read) => return Some(read),
-                Err(why) => app.warn(&why),
-            },
-            Err(why) => app.warn(&format!(
-                "{} did not tell its contract: {why}",
-                escape(&member.name)
-            )),
+        let told = told_by(bus, member, deadline).await;
+        let told = told.map_err(|why| {
+            let name = escape(&member.name);
+            format!("{name} did not tell its contract: {why}")
+        });
+        match told.and_then(|text| read_as(hash, names_of(members), text)) {
+            Ok(read) => return Ok(read),
+            Err(why) => reasons.push(why),
         }
     }
-    None
+    Err(reasons)
 }
 
 /// Asks a member for its contract, or returns why it did not tell it.
@@ -113,7 +203,7 @@ fn read_as(hash: &str, name: String, text: String) -> Result<Read, String> {
 }
 
 /// Returns the names of members, with their versions.
-fn names_of(members: &[&Member]) -> String {
+pub(crate) fn names_of(members: &[&Member]) -> String {
     let (first, others) = members.split_at(members.len().min(NAMED));
     let names = first.iter().map(|member| {
         let version = member.version.as_deref();

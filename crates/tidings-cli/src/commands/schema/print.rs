@@ -52,6 +52,8 @@ struct Summary<'a> {
     allowed: usize,
     fine: usize,
     unchanged: usize,
+    /// True if a member did not answer, or its contract cannot be compared.
+    is_partial: bool,
 }
 
 impl Printer<'_> {
@@ -128,9 +130,14 @@ impl Printer<'_> {
         Ok(())
     }
 
-    pub(super) fn summary(&self, compared: &[Compared<'_>]) -> anyhow::Result<()> {
+    pub(super) fn summary(
+        &self,
+        compared: &[Compared<'_>],
+        is_partial: bool,
+    ) -> anyhow::Result<()> {
         let mut summary = Summary {
             file: self.file,
+            is_partial,
             ..Summary::default()
         };
         for one in compared {
@@ -187,6 +194,9 @@ impl Summary<'_> {
             fine => parts.push(format!("{fine} changes that are fine")),
         }
         parts.push(format!("{} unchanged", self.unchanged));
+        if self.is_partial {
+            parts.push("and not all members were compared".to_owned());
+        }
         parts.join(", ")
     }
 }

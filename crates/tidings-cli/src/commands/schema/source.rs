@@ -18,11 +18,11 @@ const MAX_BYTES: u64 = 64 << 20;
 
 /// A contract, and what it was read from.
 #[derive(Debug)]
-pub(super) struct Read {
+pub(crate) struct Read {
     /// As it is shown.
-    pub(super) name: String,
-    pub(super) text: String,
-    pub(super) contract: Contract,
+    pub(crate) name: String,
+    pub(crate) text: String,
+    pub(crate) contract: Contract,
 }
 
 /// Returns the file of the contract: the argument, that of the project, or the usual one.
@@ -95,7 +95,7 @@ pub(super) fn read_any(file: &Path, from: &str) -> Result<Option<Read>, Problem>
 }
 
 /// Returns the error for two contracts of which one has schemas that take too long.
-pub(super) fn not_compared(old: &Read, new: &Read, problem: &TooComplex) -> Problem {
+pub(crate) fn not_compared(old: &Read, new: &Read, problem: &TooComplex) -> Problem {
     let (old, new, problem) = (&old.name, &new.name, escape(problem));
     Problem::failed(format!("cannot compare {new} with {old}: {problem}"))
 }

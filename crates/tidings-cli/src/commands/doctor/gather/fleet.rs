@@ -7,6 +7,8 @@ use tokio::time::timeout;
 
 use crate::app::App;
 use crate::commands::doctor::facts::{Connected, Echo, Fleet, MemberFacts, Refusal, Silence};
+use crate::commands::doctor::gather::contracts;
+use crate::contract::Exceptions;
 
 /// The wait for the own event.
 const ECHO: Duration = Duration::from_secs(2);
@@ -14,6 +16,7 @@ const ECHO: Duration = Duration::from_secs(2);
 pub(super) async fn look(
     app: &App,
     bus: Result<Bus, StartError>,
+    exceptions: Exceptions,
 ) -> (Result<Connected, Refusal>, Fleet) {
     let bus = match bus {
         Ok(bus) => bus,
@@ -29,7 +32,10 @@ pub(super) async fn look(
     let echo = inspect(&bus, &mut fleet).await;
     // Afterwards: a member that left while it was asked is none.
     fleet.members = Some(match bus.members().await {
-        Ok(members) => Ok(members.iter().map(described).collect()),
+        Ok(members) => {
+            fleet.contracts = contracts::look(&bus, &members, &fleet.inspections, exceptions).await;
+            Ok(members.iter().map(described).collect())
+        }
         Err(error) => Err(report(&error).to_string()),
     });
     (Ok(Connected { echo }), fleet)

@@ -9,8 +9,8 @@ use tidings::codec::Format;
 use tidings::{Bus, BusBuilder, HandlerError, HandlerOptions, Overflow};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::member::{end_with_parent, of_this_program};
 use crate::fleet::{Fleet, NAMESPACE};
+use crate::own_process::{end_with_parent, of_this_program};
 use crate::support::Running;
 
 /// The names, roles and versions of the processes.
@@ -30,7 +30,7 @@ const PROCESS: &str = "TIDINGS_TEST_SHOP";
 /// Starts the shop on these servers. It ends with the test.
 pub(super) fn open(fleet: &Fleet, url: &str) -> Vec<Running> {
     let start = |number: usize| {
-        let mut command = of_this_program(fleet, "shop::process");
+        let mut command = of_this_program(fleet, "console::browser::shop::process");
         command.env("TIDINGS_URL", url);
         Running::start(command.env(PROCESS, number.to_string()))
     };
