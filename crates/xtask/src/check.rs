@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::steps::{Step, run_only};
 use crate::tool::{ORDINARY, cargo, cargo_has};
-use crate::{compose, layout, links, prose, texts};
+use crate::{compose, deployment, layout, limits, links, prose, texts};
 
 /// Runs the steps whose name contains one of these words; all steps if there is none.
 pub(crate) fn run(only: &[String]) -> Result<()> {
@@ -44,7 +44,9 @@ pub(crate) fn steps() -> Vec<Step> {
         Step::look("links", links::look),
         Step::look("words of the book", prose::look),
         Step::look("texts of the book", texts::look),
+        Step::look("limits in the book", limits::look),
         Step::look("compose file", compose::look),
+        Step::look("deployment files", deployment::look),
         dependencies(),
     ]
 }

@@ -166,7 +166,7 @@ impl Service {
 }
 
 /// Returns true if the tag has a version with a minor number, such as `redis:8.0.2`.
-fn is_pinned(image: &str) -> bool {
+pub(crate) fn is_pinned(image: &str) -> bool {
     let tag = image.rsplit_once(':').map(|(_, tag)| tag);
     tag.is_some_and(|tag| {
         tag.starts_with(|first: char| first.is_ascii_digit()) && tag.contains('.')

@@ -10,8 +10,10 @@ mod release;
 mod test;
 
 mod compose;
+mod deployment;
 mod install;
 mod layout;
+mod limits;
 mod links;
 mod peers;
 mod prose;

@@ -4,5 +4,6 @@
 mod cluster;
 mod runs;
 mod save_search;
+mod service;
 mod visitor_counter;
 mod workers_reload;
