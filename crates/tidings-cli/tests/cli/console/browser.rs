@@ -6,6 +6,7 @@
 //! `target/browser/screenshots`. Tests that take minutes or measure run in `cargo xtask test --long`.
 
 mod chromium;
+mod driver;
 mod member;
 mod session;
 

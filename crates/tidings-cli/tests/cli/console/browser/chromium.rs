@@ -5,11 +5,10 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fantoccini::wd::Capabilities;
-use fantoccini::{Client, ClientBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 use tempfile::TempDir;
+
+use super::driver::Driver;
 
 // How the Redis servers of a test end with it.
 #[allow(dead_code, reason = "a server is also stopped and named")]
@@ -42,9 +41,9 @@ const OPTIONS: [&str; 16] = [
 
 /// The processes of a browser, and the session with it.
 pub(super) struct Chromium {
-    pub(super) client: Client,
+    pub(super) driver: Driver,
     browser: Started,
-    _driver: Started,
+    _driving: Started,
 }
 
 /// A process in a directory of its own.
@@ -84,9 +83,9 @@ impl Chromium {
             rest.split_once('.')?.0.parse().ok()
         });
         Self {
-            client: connect(debugger.await, driven.await).await,
+            driver: connect(debugger.await, driven.await).await,
             browser,
-            _driver: driver,
+            _driving: driver,
         }
     }
 
@@ -116,7 +115,7 @@ impl Chromium {
     }
 }
 
-async fn connect(debugger: u16, driver: u16) -> Client {
+async fn connect(debugger: u16, driver: u16) -> Driver {
     let capabilities = json!({
         "goog:chromeOptions": { "debuggerAddress": format!("127.0.0.1:{debugger}") },
         "goog:loggingPrefs": { "browser": "ALL" },
@@ -124,11 +123,7 @@ async fn connect(debugger: u16, driver: u16) -> Client {
         "unhandledPromptBehavior": "ignore",
         "timeouts": { "script": 60_000 },
     });
-    let capabilities: Capabilities = serde_json::from_value(capabilities).unwrap();
-    let mut builder = ClientBuilder::new(HttpConnector::new());
-    let driver = format!("http://127.0.0.1:{driver}");
-    let session = builder.capabilities(capabilities).connect(&driver);
-    session.await.unwrap()
+    Driver::begin(driver, capabilities).await
 }
 
 impl Started {

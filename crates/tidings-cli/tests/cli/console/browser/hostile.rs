@@ -233,7 +233,7 @@ async fn rates(browser: &Browser) {
             /L[0-9.]+ [0-9.]+$/.test(it.getAttribute('d'))).length >= 3";
         browser.until("the lines are drawn", lines).await;
         assert_nothing_foreign(browser).await;
-        browser.client().refresh().await.unwrap();
+        browser.driver().post("/refresh", json!({})).await;
         browser.until_live().await;
     }
 }

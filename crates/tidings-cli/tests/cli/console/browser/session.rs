@@ -4,13 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::thread;
 
-use axum::http::Method;
-use fantoccini::wd::{WebDriverCompatibleCommand, WindowHandle};
-use fantoccini::{Client, Locator};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use url::{ParseError, Url};
 
 use super::chromium::Chromium;
+use super::driver::Driver;
 use crate::console::client::Console;
 
 /// The time in which a page must show something, in milliseconds.
@@ -27,27 +26,6 @@ pub(super) struct Browser {
     chromium: Chromium,
     log: Vec<Value>,
     is_finished: bool,
-}
-
-/// A command that the standard of `WebDriver` does not have.
-#[derive(Debug)]
-struct Extension {
-    path: &'static str,
-    body: Value,
-}
-
-impl WebDriverCompatibleCommand for Extension {
-    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
-        base.join(&format!(
-            "session/{}/{}",
-            session.unwrap_or_default(),
-            self.path
-        ))
-    }
-
-    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
-        (Method::POST, Some(self.body.to_string()))
-    }
 }
 
 /// # Sessions
@@ -78,7 +56,7 @@ impl Browser {
 
     pub(super) async fn goto(&mut self, url: &str) {
         self.check_violations().await;
-        self.client().goto(url).await.unwrap();
+        self.driver().post("/url", json!({ "url": url })).await;
     }
 
     /// Shows another page of the console, and waits for its title.
@@ -101,7 +79,8 @@ impl Browser {
 
     /// Returns everything that the pages wrote into the log of the browser so far.
     pub(super) async fn read_log(&mut self) -> &[Value] {
-        let more = self.extension("se/log", json!({ "type": "browser" })).await;
+        let more = json!({ "type": "browser" });
+        let more = self.driver().post("/se/log", more).await;
         self.log.extend(more.as_array().unwrap().iter().cloned());
         &self.log
     }
@@ -121,19 +100,14 @@ impl Browser {
         &self.chromium
     }
 
-    pub(super) fn client(&self) -> &Client {
-        &self.chromium.client
-    }
-
-    async fn extension(&self, path: &'static str, body: Value) -> Value {
-        let answer = self.client().issue_cmd(Extension { path, body }).await;
-        answer.unwrap()
+    pub(super) fn driver(&self) -> &Driver {
+        &self.chromium.driver
     }
 
     /// Runs a command of the developer tools in this tab.
     pub(super) async fn tool(&self, command: &str, parameters: Value) -> Value {
         let body = json!({ "cmd": command, "params": parameters });
-        self.extension("goog/cdp/execute", body).await
+        self.driver().post("/goog/cdp/execute", body).await
     }
 }
 
@@ -154,21 +128,25 @@ impl Browser {
             .await;
     }
 
-    pub(super) async fn tab(&self) -> WindowHandle {
-        self.client().window().await.unwrap()
+    /// Returns the name of the tab that is seen.
+    pub(super) async fn tab(&self) -> Value {
+        self.driver().get("/window").await
     }
 
     /// Opens a tab, which becomes the one that is seen.
-    pub(super) async fn new_tab(&self) -> WindowHandle {
-        let tab = self.client().new_window(true).await.unwrap().handle;
+    pub(super) async fn new_tab(&self) -> Value {
+        let tab = json!({ "type": "tab" });
+        let tab = self.driver().post("/window/new", tab).await["handle"].take();
         self.switch(&tab).await;
         self.prepare_tab().await;
         tab
     }
 
     /// Shows a tab, and hides the one that was seen.
-    pub(super) async fn switch(&self, tab: &WindowHandle) {
-        self.client().switch_to_window(tab.clone()).await.unwrap();
+    pub(super) async fn switch(&self, tab: &Value) {
+        self.driver()
+            .post("/window", json!({ "handle": tab }))
+            .await;
         self.tool("Page.bringToFront", json!({})).await;
     }
 }
@@ -183,8 +161,8 @@ impl Browser {
 
     /// Runs statements with one argument.
     pub(super) async fn run(&self, statements: &str, argument: Value) -> Value {
-        let ran = self.client().execute(statements, vec![argument]).await;
-        ran.unwrap_or_else(|error| panic!("{statements}: {error}"))
+        let script = json!({ "script": statements, "args": [argument] });
+        self.driver().post("/execute/sync", script).await
     }
 
     /// Waits until an expression is true, and returns its value.
@@ -237,28 +215,34 @@ impl Browser {
     }
 
     pub(super) async fn url(&self) -> String {
-        self.client().current_url().await.unwrap().into()
+        let url = self.driver().get("/url").await;
+        url.as_str().unwrap().to_owned()
     }
 }
 
 /// # Pressing
 impl Browser {
     pub(super) async fn click(&self, selector: &str) {
-        let found = self.client().find(Locator::Css(selector)).await;
-        found.unwrap().click().await.unwrap();
+        self.click_on("css selector", selector).await;
     }
 
     /// Clicks the button with this text.
     pub(super) async fn press(&self, button: &str) {
         let path = format!("//main//button[normalize-space()='{button}']");
-        let found = self.client().find(Locator::XPath(&path)).await;
-        found.unwrap().click().await.unwrap();
+        self.click_on("xpath", &path).await;
+    }
+
+    async fn click_on(&self, strategy: &str, value: &str) {
+        let element = self.driver().find(strategy, value).await;
+        let path = format!("/element/{element}/click");
+        self.driver().post(&path, json!({})).await;
     }
 
     /// Types into what has the focus.
     pub(super) async fn keys(&self, keys: &str) {
-        let focused = self.client().active_element().await.unwrap();
-        focused.send_keys(keys).await.unwrap();
+        let focused = self.driver().focused().await;
+        let path = format!("/element/{focused}/value");
+        self.driver().post(&path, json!({ "text": keys })).await;
     }
 }
 
@@ -266,7 +250,8 @@ impl Browser {
 impl Browser {
     /// Saves what the tab shows as `target/browser/screenshots/NAME.png`.
     pub(super) async fn save(&self, name: &str) {
-        let picture = self.client().screenshot().await.unwrap();
+        let picture = self.driver().get("/screenshot").await;
+        let picture = BASE64_STANDARD.decode(picture.as_str().unwrap()).unwrap();
         let folder = artifacts().join("screenshots");
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join(format!("{name}.png")), picture).unwrap();
