@@ -18,7 +18,7 @@ pub(super) const SLOTS: u16 = 16_384;
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Detection and failover at the longest `node_timeout` of a test, twice.
-const AGREES_WITHIN: Duration = Duration::from_mins(1);
+pub(super) const AGREES_WITHIN: Duration = Duration::from_mins(1);
 
 /// The pause between two looks at all servers, which would otherwise keep a processor busy.
 const LOOK: Duration = Duration::from_millis(30);

@@ -3,8 +3,10 @@
 use redis::FromRedisValue;
 
 use super::Cluster;
+use super::shape::AGREES_WITHIN;
 use crate::address::Address;
 use crate::server::Redis;
+use crate::wait::wait_for;
 
 /// The keys that one `MIGRATE` of a whole slot takes.
 const KEYS_AT_ONCE: usize = 100;
@@ -128,6 +130,8 @@ impl<'a> SlotMove<'a> {
     }
 }
 
+/// Moves these keys. Right after a failover the target may not know yet that its slots are served: it
+/// rejects them, and the source keeps them.
 async fn migrate(source: &Redis, target: &Address, keys: &[&str]) {
     let port = target.port().to_string();
     let mut words = vec!["MIGRATE", "127.0.0.1", &port, "", "0", MIGRATES_WITHIN];
@@ -136,5 +140,14 @@ async fn migrate(source: &Redis, target: &Address, keys: &[&str]) {
     }
     words.push("KEYS");
     words.extend(keys);
-    source.command(&words).await;
+    wait_for(
+        "the target takes the keys",
+        AGREES_WITHIN,
+        async || match source.try_command(&words).await {
+            Ok(_) => true,
+            Err(error) if error.to_string().contains("CLUSTERDOWN") => false,
+            Err(error) => panic!("MIGRATE of {keys:?}: {error}"),
+        },
+    )
+    .await;
 }
