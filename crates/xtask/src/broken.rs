@@ -17,7 +17,7 @@ use crate::tool::{Tool, cargo, repository, tool};
 /// ```text
 /// test: faults::loss::NAME                    without a binary: `tests` of `tidings-tests`
 /// test: tidings sequence::tests::NAME         unit tests of a library
-/// test: tidings-codec::codec shapes::NAME     another program of integration tests
+/// test: tidings-codec::codec hostile::NAME    another program of integration tests
 /// test: xtask::bin/xtask broken::tests::NAME  unit tests of a program
 /// ```
 const PATCHES: &str = "crates/tidings-faults/broken";
@@ -300,7 +300,7 @@ mod tests {
             "--package tidings --lib"
         );
         assert_eq!(
-            cargo_is_told("tidings-codec::codec shapes::one"),
+            cargo_is_told("tidings-codec::codec hostile::one"),
             "--package tidings-codec --test codec"
         );
         assert_eq!(

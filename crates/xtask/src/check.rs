@@ -24,22 +24,6 @@ pub(crate) fn steps() -> Vec<Step> {
                 "warnings",
             ]),
         ),
-        // The step above builds tidings with all features, because the tests ask for them. Of its
-        // dependencies this one takes the same features.
-        Step::new(
-            "lints without features",
-            cargo("clippy")
-                .args(["--package=tidings", "--package=tidings-tests-features"])
-                .args(["--lib", "--locked"])
-                .args(["--", "-D", "warnings"]),
-        ),
-        Step::new(
-            "documentation",
-            cargo("doc")
-                .args(ORDINARY)
-                .args(["--no-deps", "--locked"])
-                .env("RUSTDOCFLAGS", "-Dwarnings"),
-        ),
         Step::look("layout", layout::look),
         Step::look("links", links::look),
         Step::look("words of the book", prose::look),
@@ -48,6 +32,23 @@ pub(crate) fn steps() -> Vec<Step> {
         Step::look("compose file", compose::look),
         Step::look("deployment files", deployment::look),
         dependencies(),
+        // The compiler turns to these two while the tests wait for servers and timers.
+        // The lints above build tidings with all features, because the tests ask for them. Of its
+        // dependencies this step takes the same features.
+        Step::aside(
+            "lints without features",
+            cargo("clippy")
+                .args(["--package=tidings", "--package=tidings-tests-features"])
+                .args(["--lib", "--locked"])
+                .args(["--", "-D", "warnings"]),
+        ),
+        Step::aside(
+            "documentation",
+            cargo("doc")
+                .args(ORDINARY)
+                .args(["--no-deps", "--locked"])
+                .env("RUSTDOCFLAGS", "-Dwarnings"),
+        ),
     ]
 }
 

@@ -1,4 +1,5 @@
-//! Runs steps one after the other, or two at a time, and prints a summary that names each failed one.
+//! Runs steps one after the other, some of them beside others, and prints a summary that names each
+//! failed one.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, stdout};
@@ -8,6 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use crate::tool::Tool;
+
+/// Cargo builds for one command at a time: first for the step that takes longer.
+const HEAD_START: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
@@ -36,9 +40,8 @@ impl Step {
         Self { name, work }
     }
 
-    /// Creates a step that runs while the next one does, at a low priority. Its output is printed when
-    /// it has ended. If it fails, it runs once more by itself: the other step may have taken the time
-    /// that it needed.
+    /// Creates a step that runs while the next ordinary one does, at a low priority. Its output is
+    /// printed when it has ended.
     pub(crate) fn aside(name: &'static str, tool: Tool) -> Self {
         let work = Work::RunAside(tool);
         Self { name, work }
@@ -54,6 +57,10 @@ impl Step {
     pub(crate) fn skipped(name: &'static str, advice: &'static str) -> Self {
         let work = Work::Skip { advice };
         Self { name, work }
+    }
+
+    fn is_aside(&self) -> bool {
+        matches!(self.work, Work::RunAside(_))
     }
 
     fn run(&self) -> Outcome {
@@ -99,28 +106,23 @@ pub(crate) fn run_only(mut steps: Vec<Step>, only: &[String]) -> Result<()> {
     run_all(&steps)
 }
 
-/// Runs all steps in order, also those after a failed one, so that one run reports everything.
+/// Runs all steps in order, also those after a failed one, so that one run reports everything. Steps
+/// aside run one after the other while the ordinary step after them does.
 pub(crate) fn run_all(steps: &[Step]) -> Result<()> {
-    let outcomes = thread::scope(|scope| {
-        let mut outcomes = Vec::new();
-        let mut aside = None;
-        for step in steps {
-            if let Work::RunAside(_) = step.work {
-                aside = Some((step, scope.spawn(|| step.run())));
-                continue;
-            }
-            outcomes.push((step.name, step.run()));
-            if let Some((step, running)) = aside.take() {
-                let outcome = match running.join() {
-                    Ok(passed @ Outcome::Passed(_)) => passed,
-                    _ => step.run(),
-                };
-                outcomes.push((step.name, outcome));
-            }
-        }
-        outcomes
-    });
-
+    let mut outcomes = Vec::new();
+    for group in steps.split_inclusive(|step| !step.is_aside()) {
+        let (beside, ordinary): (Vec<_>, Vec<_>) = group.iter().partition(|step| step.is_aside());
+        thread::scope(|scope| {
+            let beside = scope.spawn(move || {
+                if !beside.is_empty() {
+                    thread::sleep(HEAD_START);
+                }
+                run_in_order(&beside)
+            });
+            outcomes.extend(run_in_order(&ordinary));
+            outcomes.extend(beside.join().expect("a step does not panic"));
+        });
+    }
     print!("{}", summary(&outcomes));
     let failed = outcomes.iter().filter_map(|(name, outcome)| match outcome {
         Outcome::Failed(_) => Some(*name),
@@ -133,6 +135,11 @@ pub(crate) fn run_all(steps: &[Step]) -> Result<()> {
         failed.join(", ")
     );
     Ok(())
+}
+
+fn run_in_order(steps: &[&Step]) -> Vec<(&'static str, Outcome)> {
+    let run = |step: &&Step| (step.name, step.run());
+    steps.iter().map(run).collect()
 }
 
 fn summary(rows: &[(&'static str, Outcome)]) -> String {
@@ -201,17 +208,17 @@ dependencies                   skipped   to have it: install it
     }
 
     #[test]
-    fn a_step_aside_runs_while_the_next_one_does_and_is_named_if_it_fails_twice() {
+    fn steps_aside_run_while_the_next_one_does_and_are_named_if_they_fail() {
         let folder = tempfile::tempdir().unwrap();
-        let trace = folder.path().join("the-step-aside-ran");
-        let script = format!("echo run >> {}; exit 1", trace.display());
-        let aside = Step::aside("aside", tool("sh").args(["-c", &script]));
-        let waits = format!("until [ -e {} ]; do sleep 0.01; done", trace.display());
+        let trace = folder.path().join("a-step-aside-ran");
+        let touched = trace.to_str().unwrap();
+        let first = Step::aside("first", tool("touch").args([touched]));
+        let second = Step::aside("second", tool("false"));
+        let waits = format!("until [ -e {touched} ]; do sleep 0.01; done");
         let next = Step::new("next", tool("sh").args(["-c", &waits]));
 
-        let result = run_all(&[aside, next]);
+        let result = run_all(&[first, second, next]);
 
-        assert_eq!(result.unwrap_err().to_string(), "failed: aside; see above");
-        assert_eq!(std::fs::read_to_string(trace).unwrap(), "run\nrun\n");
+        assert_eq!(result.unwrap_err().to_string(), "failed: second; see above");
     }
 }

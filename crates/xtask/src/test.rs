@@ -24,14 +24,13 @@ const MANY: &str = "2000";
 /// The variable by which tests see that this is the long run.
 const LONG: &str = "TIDINGS_TEST_LONG";
 
-/// Modules with property tests, and those that try more places of a value in the long run.
-const CASES_OF: [&str; 7] = [
+/// Modules with property tests.
+const CASES_OF: [&str; 6] = [
     "address",
     "changed_once",
     "chaos",
     "round_trip",
     "sequence",
-    "shapes",
     "renewal_gaps",
 ];
 
@@ -75,23 +74,21 @@ fn tests() -> Vec<Step> {
         let advice = "to run it: cargo install cargo-nextest --locked";
         return vec![Step::new("tests", all), Step::skipped(SECRETS, advice)];
     }
-    // nextest runs no documentation examples. The compiler turns to them while the tests wait for
-    // servers and timers.
-    let examples = cargo("test").args(ORDINARY);
-    let examples = examples.args(["--locked", "--no-fail-fast", "--doc"]);
-    let examples = examples.env("RUST_TEST_THREADS", TEST_THREADS);
     let tests = cargo("nextest").args(["run"]).args(ORDINARY);
     let tests = tests
         .args(COMPILING)
         .args(["--locked", "--test-threads", TEST_THREADS]);
     vec![
-        Step::aside("examples in the documentation", examples),
         Step::new("tests", tests.env(CASES, FEW)),
         Step::look(SECRETS, secrets::look),
     ]
 }
 
 fn long() -> Vec<Step> {
+    // nextest runs none of them.
+    let examples = cargo("test").args(ORDINARY);
+    let examples = examples.args(["--locked", "--no-fail-fast", "--doc"]);
+    let examples = examples.env("RUST_TEST_THREADS", TEST_THREADS);
     let lints = cargo("clippy")
         .args(MEASURING)
         .args(["--features", "tidings-bench/peers,tidings-faults/peers"])
@@ -116,6 +113,8 @@ fn long() -> Vec<Step> {
         .args(CASES_OF)
         .env(CASES, MANY)
         .env(LONG, "1");
+    let shapes = cargo("test").args(ORDINARY);
+    let shapes = shapes.args(["--locked", "--test=shapes"]);
     // The other tests start no program in another language.
     let programs = cargo("test").args(ORDINARY);
     let programs = programs.args(["--locked", "--test=tests", "--"]);
@@ -139,12 +138,14 @@ fn long() -> Vec<Step> {
     let payloads = payloads.args(["--package", "tidings-codec", "--test=fast_path"]);
     let payloads = payloads.env(LONG, "1");
     vec![
+        Step::new("examples in the documentation", examples),
         Step::new("lints of what measures", lints),
         Step::new("lints of the program without its console", without_console),
         Step::new("tests of what measures, and compiler errors", tests),
         Step::new("tests of the soak", soak),
         Step::new("more cases", cases),
         Step::new("more payloads", payloads),
+        Step::new("payloads of every shape", shapes),
         Step::new("programs in other languages", programs),
         Step::new("parser of AsyncAPI", documents),
         Step::new("the web console under load", console),

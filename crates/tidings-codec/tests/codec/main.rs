@@ -13,4 +13,3 @@ mod corpus;
 mod extensions;
 mod hostile;
 mod round_trip;
-mod shapes;

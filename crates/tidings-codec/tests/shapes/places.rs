@@ -81,24 +81,16 @@ enum OnlyInternal<T> {
     Struct { inner: T },
 }
 
-/// True in the long run, `cargo xtask test --long`. The compiler takes a minute for all combinations of
-/// types and places.
-const ALL_PLACES: bool = option_env!("TIDINGS_TEST_LONG").is_some();
-
-/// Tries the value in all places in the long run, and as [`at_edges`] in the ordinary run.
+/// Tries the value in all places.
 pub(crate) fn everywhere<T>(table: &mut Table, expected: [Expected; 2], name: &str, value: &T)
 where
     T: Serialize + DeserializeOwned + PartialEq + Debug + Clone,
 {
-    if ALL_PLACES {
-        bare(table, expected, name, value);
-        buffered(table, expected, name, value);
-    } else {
-        at_edges(table, expected, name, value);
-    }
+    bare(table, expected, name, value);
+    buffered(table, expected, name, value);
 }
 
-/// Tries the value alone and next to a tag, and in the long run in an untagged enum.
+/// Tries the value alone, next to a tag, and in an untagged enum.
 pub(crate) fn at_edges<T>(table: &mut Table, expected: [Expected; 2], name: &str, value: &T)
 where
     T: Serialize + DeserializeOwned + PartialEq + Debug + Clone,
@@ -114,9 +106,7 @@ where
         "in an internal struct",
         &OnlyInternal::Struct { inner: inner() },
     );
-    if ALL_PLACES {
-        put.at("in an untagged newtype", &Untagged::Newtype(inner()));
-    }
+    put.at("in an untagged newtype", &Untagged::Newtype(inner()));
 }
 
 /// Tries the value where serde reads it directly from the payload.
@@ -223,9 +213,6 @@ pub(crate) fn within_each_other<T>(
         &Untagged::Newtype(External::Newtype(inner())),
     );
     put.at("external, flattened", &External::Newtype(flat()));
-    if !ALL_PLACES {
-        return;
-    }
     put.at("in a Box", &Box::new(inner()));
     put.at("in an Rc", &Rc::new(inner()));
     put.at("in an Arc", &Arc::new(inner()));
