@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde_json::Value;
 use tidings::Journal;
 use tidings_testkit::{Collected, Node, Redis};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -127,13 +128,13 @@ async fn programs_in_other_languages_read_the_journal() {
 async fn programs_in_other_languages_receive_and_send_events() {
     let redis = Redis::start().await;
     let node: Node = redis.node().await;
-    let keys: Collected<String> = node.collect("cache.clear");
+    let prices: Collected<Value> = node.collect("price.set");
     let mut programs = [
         Program::javascript("node.mjs", &redis),
         Program::python("python.py", &redis),
     ];
-    for sent in ["user:7", "user:8"] {
-        keys.wait_for(|key| key == sent).await;
+    for item in ["pears", "plums"] {
+        prices.wait_for(|price| price["item"] == item).await;
     }
 
     let receipt = node.send_to_all("tick", &1).await.unwrap();

@@ -2,12 +2,10 @@
 #![cfg(test)]
 #![allow(dead_code, reason = "the programs are not run here")]
 
-#[path = "../attribute.rs"]
-mod attribute;
-#[path = "../axum.rs"]
-mod axum;
 #[path = "../config_reload.rs"]
 mod config_reload;
+#[path = "../shop/handlers.rs"]
+mod handlers;
 #[path = "../processes.rs"]
 mod processes;
 #[path = "../visitor_counter.rs"]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::install::Program;
+use crate::links::FOLDERS;
 use crate::tool::repository;
 use crate::{links, prose, rendered};
 
@@ -46,8 +47,8 @@ pub(crate) fn build() -> Result<()> {
 pub(crate) fn rendered_pages() -> Result<Vec<PathBuf>> {
     let built = repository().join(BUILT);
     let mut pages = Vec::new();
-    for folder in [built.join("tutorial"), built.clone()] {
-        for entry in fs::read_dir(&folder).context("the book is not built")? {
+    for folder in FOLDERS {
+        for entry in fs::read_dir(built.join(folder)).context("the book is not built")? {
             let path = entry?.path();
             let added = ["404.html", "index.html", "print.html", "toc.html"];
             let is_added = added.iter().any(|it| path.ends_with(it));

@@ -25,6 +25,12 @@ pub(crate) const REDIS: Package = Package {
     advice: "install Redis 7 or later",
 };
 
+pub(crate) const CURL: Package = Package {
+    name: "curl",
+    programs: &["curl"],
+    advice: "install curl",
+};
+
 pub(crate) const CHROMIUM: Package = Package {
     name: "chromium",
     programs: &["chromium"],

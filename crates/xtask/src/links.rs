@@ -12,6 +12,9 @@ use crate::tool::repository;
 
 const BOOK: &str = "docs/src";
 
+/// The folders of the book with pages.
+pub(crate) const FOLDERS: [&str; 3] = ["", "tutorial", "shop"];
+
 /// Checks the links of every page.
 pub(crate) fn look() -> Result<()> {
     let root = repository();
@@ -35,7 +38,8 @@ pub(crate) fn look() -> Result<()> {
 /// Returns the pages at the root, of each crate and of the book.
 fn pages(root: &Path) -> Result<Vec<PathBuf>> {
     let book = root.join(BOOK);
-    let mut folders = vec![root.to_owned(), book.join("tutorial"), book];
+    let mut folders = vec![root.to_owned()];
+    folders.extend(FOLDERS.map(|folder| book.join(folder)));
     for folder in fs::read_dir(root.join("crates"))? {
         folders.push(folder?.path());
     }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
+use crate::links::FOLDERS;
 use crate::tool::repository;
 
-/// The most words of a page in parts one and two, without code.
+/// The most words of a page in parts one and two and of a guide, without code.
 const WORDS: usize = 1_500;
 
 /// Words that have another one here: `docs/src/glossary.md`.
@@ -75,8 +76,8 @@ fn pages(summary: &str) -> Vec<(String, PathBuf)> {
 
 fn left_out(book: &Path, pages: &[(String, PathBuf)]) -> Result<Vec<PathBuf>> {
     let mut left_out = Vec::new();
-    for folder in [book.to_owned(), book.join("tutorial")] {
-        for entry in fs::read_dir(folder)? {
+    for folder in FOLDERS {
+        for entry in fs::read_dir(book.join(folder))? {
             let path = entry?.path();
             let page = path.strip_prefix(book)?.to_owned();
             let is_page = page.extension().is_some_and(|it| it == "md");
@@ -118,7 +119,7 @@ fn problems(part: &str, page: &Path, text: &str) -> Vec<String> {
             _ => {}
         }
     }
-    let is_limited = ["Part one", "Part two"]
+    let is_limited = ["Part one", "Part two", "Guides"]
         .iter()
         .any(|it| part.starts_with(it));
     if is_limited && words > WORDS {

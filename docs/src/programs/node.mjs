@@ -13,11 +13,13 @@ subscriber.on("message", (_channel, text) => {
   const events = frame.events ?? [frame];
   events.forEach(({ event, data, to }, index) => {
     // This program is not the sender, so `others` includes it. It has no node id.
-    if (!event || (to && to !== "others")) return;
+    if (to && to !== "others") return;
+    if (!event || event.startsWith("tidings.")) return; // an event of tidings itself
     const sequence = frame.seq ? frame.seq + index : "-";
     console.log(`received ${event} (${sequence}):`, data ?? null);
   });
 });
 
 await subscriber.subscribe(channel);
-await publisher.publish(channel, JSON.stringify({ event: "cache.clear", data: "user:7" }));
+const price = { item: "pears", cents: 90 };
+await publisher.publish(channel, JSON.stringify({ event: "price.set", data: price }));

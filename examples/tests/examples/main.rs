@@ -5,5 +5,6 @@ mod cluster;
 mod runs;
 mod save_search;
 mod service;
+mod shop;
 mod visitor_counter;
 mod workers_reload;

@@ -17,7 +17,9 @@ mod blot;
 mod editor;
 mod fleets;
 mod page;
+mod reader;
 mod session;
+mod shop;
 mod terminal;
 mod tutorial;
 

@@ -82,15 +82,18 @@ fn include(page: &Path, line: &str) -> String {
     let Some(place) = included.and_then(|it| it.strip_suffix("}}")) else {
         return line.to_owned();
     };
-    let (path, anchor) = place.split_once(':').unwrap();
+    let (path, anchor) = place.split_once(':').unwrap_or((place, ""));
     let text = fs::read_to_string(page.parent().unwrap().join(path)).unwrap();
+    if anchor.is_empty() {
+        return text;
+    }
     let (begin, end) = (
         format!("// ANCHOR: {anchor}"),
         format!("// ANCHOR_END: {anchor}"),
     );
-    let lines = text.lines().skip_while(|line| *line != begin).skip(1);
-    let lines = lines.take_while(|line| *line != end);
-    let lines = lines.filter(|line| !line.starts_with("// ANCHOR"));
+    let lines = text.lines().skip_while(|line| line.trim() != begin).skip(1);
+    let lines = lines.take_while(|line| line.trim() != end);
+    let lines = lines.filter(|line| !line.trim_start().starts_with("// ANCHOR"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
