@@ -18,6 +18,8 @@ mod lint;
 mod meet;
 mod model;
 mod obstacle;
+#[cfg(feature = "console")]
+mod outline;
 mod payload;
 mod renamed;
 mod rule;
@@ -30,10 +32,14 @@ pub(crate) use self::allow::{Day, Exception, Exceptions};
 pub(crate) use self::asyncapi::asyncapi;
 pub(crate) use self::budget::TooComplex;
 pub(crate) use self::check::{Asked, Finding, Level, Names, Report, check};
-pub(crate) use self::json_schema::json_schemas;
+pub(crate) use self::json_schema::JsonSchemas;
 pub(crate) use self::lint::{Remark, lint};
 #[cfg(test)]
 pub(crate) use self::model::with_hash;
 pub(crate) use self::model::{Contract, NotRead};
+#[cfg(feature = "console")]
+pub(crate) use self::model::{Event, Side, Sides};
+#[cfg(feature = "console")]
+pub(crate) use self::outline::outline;
 pub(crate) use self::payload::Reader;
 pub(crate) use self::rule::{Direction, Rule};

@@ -4,6 +4,7 @@ mod api;
 mod assets;
 mod changes;
 mod collector;
+mod contracts;
 mod filter;
 mod guard;
 mod hub;
@@ -34,6 +35,7 @@ use tokio::time::sleep;
 
 use self::api::Api;
 use self::changes::{Allowed, Changes};
+use self::contracts::Contracts;
 use self::guard::Guard;
 use self::hub::Hub;
 use self::look::Looker;
@@ -99,6 +101,7 @@ pub(crate) async fn console(app: &App, args: &Console) -> anyhow::Result<Exit> {
         },
         looker: Looker::new(bus.clone(), app.global.patience()),
         hub: Hub::new(secrecy),
+        contracts: Contracts::new(bus.clone(), &settings.namespace.value, app.global.timeout),
         hides_payloads: args.hide_payloads,
         changes: Changes::default(),
     });

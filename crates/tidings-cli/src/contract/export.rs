@@ -21,30 +21,35 @@ pub(super) struct Exported<'a> {
     root: &'static str,
 }
 
+/// One side of a definition.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Definition<'a> {
+    name: &'a str,
+    side: Side,
+    schema: &'a Value,
+}
+
 impl<'a> Exported<'a> {
     pub(super) fn new(contract: &'a Contract, root: &'static str) -> Self {
         let definitions = &contract.definitions;
-        let differs = |name: &&str| {
-            let sides = &definitions[*name];
-            sides.get(Side::Writes) != sides.get(Side::Reads)
-        };
-        let names = || definitions.keys().map(String::as_str);
-        let mut two_sided: BTreeSet<_> = names().filter(differs).collect();
-        // A definition has two sides if one that it refers to has.
-        loop {
-            let contains = |name: &&str| {
-                let schema = definitions[*name].get(Side::Reads);
-                let named = schema.map(references).unwrap_or_default();
-                named.iter().any(|it| two_sided.contains(it.as_str()))
-            };
-            let more: Vec<_> = names()
-                .filter(|it| !two_sided.contains(it))
-                .filter(contains)
-                .collect();
-            if more.is_empty() {
-                break;
+        // The definitions that refer to one.
+        let mut users = BTreeMap::<String, Vec<&str>>::new();
+        let mut waiting = Vec::new();
+        for (name, sides) in definitions {
+            let reads = sides.get(Side::Reads);
+            if sides.get(Side::Writes) != reads {
+                waiting.push(name.as_str());
             }
-            two_sided.extend(more);
+            for used in reads.map(references).unwrap_or_default() {
+                users.entry(used).or_default().push(name);
+            }
+        }
+        // A definition has two sides if one that it refers to has.
+        let mut two_sided = BTreeSet::new();
+        while let Some(name) = waiting.pop() {
+            if two_sided.insert(name) {
+                waiting.extend(users.get(name).into_iter().flatten());
+            }
         }
         Self {
             contract,
@@ -55,25 +60,41 @@ impl<'a> Exported<'a> {
 
     /// Returns all definitions by the names that references have.
     pub(super) fn definitions(&self) -> BTreeMap<String, Value> {
-        let mut all = BTreeMap::new();
+        let places = self.places().into_iter();
+        let definitions = places.map(|(name, place)| (name, self.definition(place)));
+        definitions.collect()
+    }
+
+    /// Returns the places of all definitions by the names that references have.
+    pub(super) fn places(&self) -> BTreeMap<String, Definition<'a>> {
+        let mut places = BTreeMap::new();
         for (name, sides) in &self.contract.definitions {
             for side in [Side::Writes, Side::Reads] {
                 if let Some(schema) = sides.get(side) {
-                    let place = format!("definitions.{name}");
-                    all.insert(self.name_of(name, side), self.schema(schema, &place, side));
+                    places.insert(self.name_of(name, side), Definition { name, side, schema });
                 }
             }
         }
-        all
+        places
     }
 
-    /// Returns the definitions that a schema needs.
-    pub(super) fn definitions_for(&self, schema: &Value) -> BTreeMap<String, Value> {
-        let mut all = self.definitions();
+    fn definition(&self, Definition { name, side, schema }: Definition<'_>) -> Value {
+        self.schema(schema, &format!("definitions.{name}"), side)
+    }
+
+    /// Returns those of the definitions in `places` that a schema needs.
+    pub(super) fn definitions_for(
+        &self,
+        schema: &Value,
+        places: &BTreeMap<String, Definition<'a>>,
+    ) -> BTreeMap<String, Value> {
         let mut needed = BTreeMap::new();
         let mut waiting = self.names_in(schema);
         while let Some(name) = waiting.pop() {
-            if let Some(definition) = all.remove(&name) {
+            if let Some(place) = places.get(&name)
+                && !needed.contains_key(&name)
+            {
+                let definition = self.definition(*place);
                 waiting.extend(self.names_in(&definition));
                 needed.insert(name, definition);
             }

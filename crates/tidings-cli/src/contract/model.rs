@@ -105,6 +105,23 @@ impl Contract {
         })
     }
 
+    /// Returns all places that have schemas: each as `events`, `responses`, `values` or `maps`, with its
+    /// name.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&'static str, &str, &Sides)> {
+        let events = self.events.iter().flat_map(|(name, event)| {
+            let response = event.response.iter();
+            let response = response.map(|sides| ("responses", name.as_str(), sides));
+            [("events", name.as_str(), &event.payload)]
+                .into_iter()
+                .chain(response)
+        });
+        let shared = [("values", &self.values), ("maps", &self.maps)].into_iter();
+        events.chain(shared.flat_map(|(kind, all)| {
+            all.iter()
+                .map(move |(name, sides)| (kind, name.as_str(), sides))
+        }))
+    }
+
     /// Returns the source file of an event, if it is known.
     pub(crate) fn source_of(&self, event: &str) -> Option<&str> {
         let places = self.annotations.get(&format!("events.{event}"))?;

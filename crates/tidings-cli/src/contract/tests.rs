@@ -1,6 +1,8 @@
 //! Tests of the check: serde itself says what can be read.
 
 mod contracts;
+#[cfg(feature = "console")]
+mod outlines;
 mod pairs;
 mod payloads;
 mod random;

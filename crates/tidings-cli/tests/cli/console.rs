@@ -4,7 +4,9 @@ mod attacks;
 mod browser;
 mod changes;
 mod client;
+mod contracts;
 mod events;
+mod foreign;
 mod observer;
 mod overview;
 mod state;
@@ -27,7 +29,14 @@ async fn the_page_needs_no_token_and_the_api_does() {
         Some("text/html; charset=utf-8")
     );
     for path in [
-        "about", "look", "gaps", "servers", "state", "stream", "nothing",
+        "about",
+        "look",
+        "gaps",
+        "servers",
+        "state",
+        "contracts",
+        "stream",
+        "nothing",
     ] {
         let path = format!("/api/{path}");
         let answer = console.get(&path, &[]);

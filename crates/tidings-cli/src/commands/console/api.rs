@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::assets;
 use super::changes::{Change, Changes};
+use super::contracts::{Contracts, Form, PlaceQuery};
 use super::filter::Filter;
 use super::hub::Hub;
 use super::look::Looker;
@@ -34,6 +35,7 @@ pub(super) struct Api {
     pub(super) hub: Arc<Hub>,
     pub(super) store: Store,
     pub(super) servers: Servers,
+    pub(super) contracts: Contracts,
     pub(super) sender: Sender,
     pub(super) changes: Changes,
 }
@@ -45,12 +47,20 @@ pub(super) struct Failure {
     error: String,
     /// The value that is there instead of the one that was to be changed.
     current: Option<Value>,
+    /// The text for the log, if the error quotes a payload.
+    unquoted: Option<&'static str>,
 }
 
 /// The query for one stored value.
 #[derive(Deserialize)]
 struct Named {
     name: String,
+}
+
+/// The query for a document of a contract.
+#[derive(Deserialize)]
+struct Hashed {
+    hash: String,
 }
 
 type Shared = State<Arc<Api>>;
@@ -67,6 +77,10 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route("/api/state/shared", get(shared).post(change_shared))
         .route("/api/state/map", get(map).post(change_map))
         .route("/api/state/counter", get(counter).post(change_counter))
+        .route("/api/contracts", get(contract_list))
+        .route("/api/contracts/place", get(place))
+        .route("/api/contracts/asyncapi", get(asyncapi))
+        .route("/api/contracts/jsonschema", get(jsonschema))
         .route("/api/send", post(send))
         .route("/api/stream", get(stream))
         .fallback(nothing)
@@ -106,6 +120,27 @@ async fn counter(State(api): Shared, query: Checked<Named>) -> Answer {
     api.store.counter(&query?.name).await.map(Json)
 }
 
+/// It goes on if the page goes away: what was asked for is remembered.
+async fn contract_list(State(api): Shared) -> Answer {
+    let asked = tokio::spawn(async move {
+        let announced = api.looker.announced(&api.hub).await;
+        api.contracts.overview(&announced).await
+    });
+    asked.await.map_err(super::contracts::panicked)?.map(Json)
+}
+
+async fn place(State(api): Shared, query: Checked<PlaceQuery>) -> Answer {
+    api.contracts.place(query?.0).await.map(Json)
+}
+
+async fn asyncapi(State(api): Shared, query: Checked<Hashed>) -> Result<Response, Failure> {
+    api.contracts.document(&query?.hash, Form::AsyncApi).await
+}
+
+async fn jsonschema(State(api): Shared, query: Checked<Hashed>) -> Result<Response, Failure> {
+    api.contracts.document(&query?.hash, Form::JsonSchema).await
+}
+
 async fn change_shared(State(api): Shared, change: Change<SharedChange>) -> Answer {
     let changes = api.changes.clone();
     let make = async move |change| api.store.change_shared(change).await;
@@ -126,7 +161,7 @@ async fn change_counter(State(api): Shared, change: Change<CounterChange>) -> An
 
 async fn send(State(api): Shared, change: Change<Outgoing>) -> Answer {
     let changes = api.changes.clone();
-    let make = async move |event| api.sender.send(&event).await;
+    let make = async move |event| api.sender.send(&event, &api).await;
     change.make(&changes, make).await
 }
 
@@ -163,7 +198,14 @@ impl Failure {
             status,
             error: error.to_string(),
             current: None,
+            unquoted: None,
         }
+    }
+
+    /// Keeps the error out of the log, which has this text instead.
+    pub(super) fn logged_as(mut self, text: &'static str) -> Self {
+        self.unquoted = Some(text);
+        self
     }
 
     pub(super) fn with_current(mut self, current: Value) -> Self {
@@ -182,9 +224,10 @@ impl Failure {
     }
 }
 
+/// The text for the log.
 impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.error)
+        f.write_str(self.unquoted.unwrap_or(&self.error))
     }
 }
 

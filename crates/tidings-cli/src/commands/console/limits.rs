@@ -43,3 +43,12 @@ pub(super) const ROWS_TIME: Duration = Duration::from_millis(100);
 
 /// The time between two looks, and for which an answer of Redis is shown to all viewers.
 pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// The maximum number of contracts that are shown and compared: those with the most members.
+pub(super) const CONTRACTS: usize = 16;
+
+/// The maximum length of a contract, in bytes.
+pub(super) const CONTRACT: usize = 1 << 20;
+
+/// The maximum length of a document of a contract, in bytes: each schema has the definitions it needs.
+pub(super) const DOCUMENT: usize = 16 << 20;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tidings::{Bus, Connection, Member, NodeId, report};
 use tokio::sync::Mutex;
 
+use super::contracts::Announced;
 use super::hub::Hub;
 use super::incidents::Incidents;
 use super::limits::SECOND;
@@ -30,6 +31,10 @@ pub(super) struct Looker {
 struct Memory {
     last: Option<(Instant, Arc<str>)>,
     members: Vec<Member>,
+    /// What each member said.
+    inspected: Vec<Inspected>,
+    /// The hashes of their contracts.
+    contracts: HashMap<NodeId, String>,
     /// The members that do not answer, and since when.
     silent: HashMap<NodeId, u64>,
     /// The events that each member had received in its inspection before.
@@ -77,6 +82,19 @@ impl Looker {
         memory.incidents.all(&memory.names)
     }
 
+    /// Returns what the members say of their contracts. One that does not respond now has that of before:
+    /// a process does not change it.
+    pub(super) async fn announced(&self, hub: &Hub) -> Vec<Announced> {
+        self.look(hub).await;
+        let mut memory = self.memory.lock().await;
+        let before = std::mem::take(&mut memory.contracts);
+        let announced = memory.inspected.iter();
+        let announced = announced.map(|it| Announced::by(it, before.get(&it.member.id)));
+        let announced: Vec<_> = announced.collect();
+        memory.contracts = announced.iter().filter_map(Announced::known).collect();
+        announced
+    }
+
     async fn fresh(&self, memory: &mut Memory, hub: &Hub) -> Value {
         let listed = self.bus.members().await;
         let error = listed.as_ref().err().map(|why| report(why).to_string());
@@ -89,13 +107,15 @@ impl Looker {
         hub.name_members(memory.names.clone());
         let described = members.members.iter().map(|it| memory.describe(it));
         let described: Vec<_> = described.collect();
+        let totals = memory.totals(&members.members);
+        memory.inspected = members.members;
         json!({
             "at": milliseconds_of(SystemTime::now()),
             "health": self.bus.inspection().health,
             "problem": self.problem(),
             "members_error": error,
             "members": described,
-            "totals": memory.totals(&members.members),
+            "totals": totals,
             "rates": hub.rates(),
             "problems": memory.incidents.last(PROBLEMS, &memory.names),
         })

@@ -8,7 +8,7 @@ use serde_json::json;
 use tidings::Bus;
 use tidings_codec::check_name;
 
-use super::api::Failure;
+use super::api::{Api, Failure};
 use super::changes::{self, Made, Quoted};
 use crate::app::App;
 use crate::args::To;
@@ -26,6 +26,9 @@ pub(super) struct Outgoing {
     to: String,
     /// JSON as a text, so that no browser rounds its numbers.
     payload: String,
+    /// True if it is sent although a receiver cannot read it.
+    #[serde(default)]
+    force: bool,
 }
 
 impl fmt::Display for Outgoing {
@@ -43,28 +46,24 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// Sends an event, and waits for its receivers.
-    pub(super) async fn send(&self, wanted: &Outgoing) -> Result<Made, Failure> {
+    /// Sends an event that its receivers can read, and waits for them.
+    pub(super) async fn send(&self, wanted: &Outgoing, api: &Api) -> Result<Made, Failure> {
         check_name(&wanted.event).map_err(|error| {
             let error = format!("this cannot be the name of an event: {error}");
             Failure::new(StatusCode::BAD_REQUEST, error)
         })?;
         let data = changes::json(&wanted.payload)?;
-        let to = match wanted.to.parse() {
+        let to: To = match wanted.to.parse() {
             Ok(to) => to,
             Err(never) => match never {},
         };
-        Ok(self.acknowledged(wanted, data, &to).await?)
-    }
-
-    async fn acknowledged(
-        &self,
-        wanted: &Outgoing,
-        data: serde_json::Value,
-        to: &To,
-    ) -> anyhow::Result<Made> {
         let bus = to_send(&self.app, &self.settings, self.bus.clone(), false).await?;
-        let to = Recipients::find(&bus, to).await?;
+        let to = Recipients::find(&bus, &to).await?;
+        if !wanted.force {
+            let announced = api.looker.announced(&api.hub).await;
+            let event = (&*wanted.event, &data);
+            api.contracts.check_payload(&announced, &to, event).await?;
+        }
         let event = Event {
             bus: &bus,
             name: &wanted.event,

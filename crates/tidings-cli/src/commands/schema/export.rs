@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::app::App;
 use crate::args::Export;
 use crate::commands::schema::source::{path_of, read};
-use crate::contract::{asyncapi, json_schemas};
+use crate::contract::{JsonSchemas, asyncapi};
 use crate::exit::{Exit, Problem};
 use crate::output;
 use crate::terminal::{count, escape, escaped_json};
@@ -25,7 +25,7 @@ pub(super) fn export(app: &App, args: &Export) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Done);
     }
-    let documents = json_schemas(&read.contract);
+    let documents = JsonSchemas::new(&read.contract).all().collect();
     let Some(directory) = &args.output else {
         print(app, &serde_json::to_value(documents)?)?;
         return Ok(Exit::Done);

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use tidings::{Bus, Member};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::app::App;
@@ -171,7 +172,11 @@ pub(crate) async fn contract_of(
             let name = escape(&member.name);
             format!("{name} did not tell its contract: {why}")
         });
-        match told.and_then(|text| read_as(hash, names_of(members), text)) {
+        let read = match told {
+            Ok(text) => read_apart(hash.to_owned(), names_of(members), text).await,
+            Err(why) => Err(why),
+        };
+        match read {
             Ok(read) => return Ok(read),
             Err(why) => reasons.push(why),
         }
@@ -188,6 +193,13 @@ async fn told_by(bus: &Bus, member: &Member, deadline: Instant) -> Result<String
     response
         .value
         .map_err(|error| escape(tidings::report(&error)))
+}
+
+/// Reads a contract on a thread of its own: a large one takes longer than a task may block.
+async fn read_apart(hash: String, name: String, text: String) -> Result<Read, String> {
+    let reading = spawn_blocking(move || read_as(&hash, name, text));
+    let read = reading.await;
+    read.unwrap_or_else(|_| Err("reading the contract ended with a panic".to_owned()))
 }
 
 /// Reads the contract of members that announced this hash.

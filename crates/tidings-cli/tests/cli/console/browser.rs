@@ -12,6 +12,7 @@ mod session;
 
 mod appearance;
 mod changes;
+mod contract;
 mod events;
 mod hostile;
 mod load;

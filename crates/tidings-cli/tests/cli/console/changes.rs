@@ -143,7 +143,7 @@ async fn an_event_that_cannot_be_sent_says_why() {
         "{}",
         r#"{"event":"tick","to":"all"}"#,
         r#"{"event":"tick","to":"all","payload":1}"#,
-        r#"{"event":"tick","to":"all","payload":"1","force":true}"#,
+        r#"{"event":"tick","to":"all","payload":"1","quiet":true}"#,
         r#"{"event":"tick","event":"tock","to":"all","payload":"1"}"#,
     ] {
         assert_eq!(console.post("/api/send", body).status, 400, "{body}");

@@ -2,6 +2,7 @@
 
 import { takeToken, token } from "./api.js";
 import { closeChange } from "./change.js";
+import { contract } from "./contract.js";
 import { attribute, h, text } from "./dom.js";
 import { events } from "./events.js";
 import { fleet, forget, stream, watch } from "./fleet.js";
@@ -13,7 +14,7 @@ import { redis } from "./redis.js";
 import { current } from "./route.js";
 import { state } from "./state.js";
 
-const PAGES = { overview, members, events, gaps, state, redis };
+const PAGES = { overview, members, events, gaps, state, redis, contract };
 const WORDS = { connecting: "connecting", live: "live", reconnecting: "reconnecting", hidden: "paused in the background", "token needed": "token needed" };
 
 const main = document.getElementById("main");

@@ -5,12 +5,15 @@ use std::fs;
 use serde_json::{Value, json};
 use tidings::{Bus, HandlerError};
 
+use super::contract::two_versions;
 use super::session::{Browser, artifacts};
 use crate::console::client::Console;
 use crate::fleet::Fleet;
 use crate::listen::publish_gap_and_unreadable;
 
-const PAGES: [&str; 6] = ["overview", "members", "events", "gaps", "state", "redis"];
+const PAGES: [&str; 7] = [
+    "overview", "members", "events", "gaps", "state", "redis", "contract",
+];
 
 /// The keys Tab, Enter and Escape of `WebDriver`.
 const TAB: &str = "\u{e004}";
@@ -33,6 +36,7 @@ async fn populated() -> (Fleet, Bus) {
     let users = bus.map::<u32, Value>("users").unwrap();
     users.set(&7, &json!({ "name": "Ada" })).await.unwrap();
     bus.counter("visits").unwrap().add(1_042).await.unwrap();
+    two_versions(&fleet, &bus).await;
     (fleet, bus)
 }
 
@@ -44,6 +48,7 @@ async fn unfold(browser: &Browser, page: &str) {
         "overview" | "gaps" => (None, "mailbox full"),
         "state" => (None, "limits"),
         "redis" => (None, "Round trip"),
+        "contract" => (None, "Instead:"),
         other => panic!("{other}"),
     };
     if let Some(opened) = opened {
@@ -56,9 +61,14 @@ async fn unfold(browser: &Browser, page: &str) {
         }
     }
     browser.until_text(shown).await;
-    if page == "state" {
-        browser.press("limits").await;
-        browser.until_text("per_minute").await;
+    let details = match page {
+        "state" => Some(("limits", "per_minute")),
+        "contract" => Some(("user.renamed", ".address.city")),
+        _ => None,
+    };
+    if let Some((name, shown)) = details {
+        browser.press(name).await;
+        browser.until_text(shown).await;
     }
 }
 

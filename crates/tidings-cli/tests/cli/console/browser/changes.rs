@@ -5,6 +5,7 @@ use std::future::pending;
 use serde_json::{Value, json};
 use tidings::HandlerError;
 
+use super::contract::members_that_cannot_read_each_other_are_named;
 use super::session::Browser;
 use crate::console::client::Console;
 use crate::fleet::Fleet;
@@ -23,6 +24,7 @@ async fn a_page_that_may_sends_events_and_changes_values() {
     a_sent_event_names_who_handled_it_who_failed_and_who_was_silent(&mut browser).await;
     a_value_that_has_changed_in_between_is_not_overwritten_and_is_shown(&mut browser).await;
     an_entry_that_is_there_is_not_overwritten_unseen_by_a_new_one(&mut browser).await;
+    members_that_cannot_read_each_other_are_named(&mut browser).await;
     browser.finish().await;
 }
 

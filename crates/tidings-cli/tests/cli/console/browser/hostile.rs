@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use tidings::{Bus, HandlerError, NodeId};
 
 use super::session::Browser;
 use crate::console::client::Console;
+use crate::console::foreign::{self, Program};
 use crate::fleet::{Fleet, NAMESPACE};
 use crate::support::eventually;
 
@@ -67,7 +67,7 @@ const CODED: [(&str, &str); 8] = [
 const ELEMENTS: &str = "html head meta title link script body a header svg rect path line g span nav
     main noscript p h1 h2 h3 div input label kbd section ol ul li button time bdi small strong b code
     dl dt dd pre table caption thead tbody tr th td article meter form details summary dialog textarea
-    select option datalist";
+    select option datalist fieldset legend";
 
 /// The things that no text may become: other elements, code in attributes, and addresses.
 const FOREIGN: &str = "
@@ -108,24 +108,11 @@ fn id_of(index: usize) -> NodeId {
 
 /// Lists members with hostile descriptions, which no bus would write.
 async fn list_members(fleet: &Fleet) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let end = (now.as_millis() + 3_600_000).to_string();
     let key = |name: &str| format!("tidings:{{{NAMESPACE}}}:{name}");
     for (index, (text, _)) in texts().enumerate() {
-        let id = id_of(index).to_string();
-        let description = json!({
-            "started": 1, "lease": 15_000, "id": id, "name": text, "role": text, "version": text,
-            "host": text, "pid": 7,
-        });
-        let described = description.to_string();
-        fleet
-            .redis
-            .command(&["ZADD", &key("members"), &end, &id])
-            .await;
-        fleet
-            .redis
-            .command(&["HSET", &key("member-profiles"), &id, &described])
-            .await;
+        let description =
+            json!({ "started": 1, "name": text, "role": text, "version": text, "host": text });
+        foreign::list(fleet, id_of(index), description).await;
         // Keys that only other programs make.
         for kind in ["shared", "map", "counter"] {
             let key = key(&format!("{kind}:{text}"));
@@ -198,6 +185,7 @@ async fn forty_hostile_texts_are_shown_as_texts_wherever_they_come_from() {
     state(&browser).await;
     rates(&browser).await;
     filters(&browser).await;
+    contracts(&fleet, &bus, &browser).await;
     browser.finish().await;
 }
 
@@ -288,4 +276,46 @@ async fn filters(browser: &Browser) {
         browser.until("the filter has the text", &filter).await;
     }
     assert_nothing_foreign(browser).await;
+}
+
+/// Contracts that break each other at names and fields that are hostile texts.
+async fn contracts(fleet: &Fleet, bus: &Bus, browser: &Browser) {
+    let contract = |id: &str| {
+        let named = texts().map(|(text, _)| {
+            let fields = json!({ text: { "type": id }, "one": { "enum": [text, "other"] } });
+            let schema = json!({ "type": "object", "required": [text], "properties": fields });
+            let event = json!({ "both": schema, "response": { "both": schema }, "since": text,
+                "handled_by": [text], "alias": { text: [text] } });
+            (text.to_owned(), event)
+        });
+        let events: serde_json::Map<_, _> = named.collect();
+        json!({ "events": events, "values": events })
+    };
+    let programs = [
+        Program::new(PLAIN[0], PLAIN[2], &contract("string")),
+        Program::new(PLAIN[3], PLAIN[4], &contract("integer")),
+        Program::announcing(PLAIN[5], PLAIN[6], "0123456789abcdef", PLAIN[0].to_owned()),
+    ];
+    foreign::start(fleet, bus, &programs).await;
+    browser.show("contract").await;
+    let shown = || texts().map(|(_, shown)| shown.to_owned());
+    until_shown(browser, ".tree button", shown()).await;
+    browser.until_text("it is not a contract").await;
+    let breaks = "document.querySelectorAll('.breaks li').length >= 50";
+    browser.until("the breaks are listed", breaks).await;
+    for (_, shown) in [
+        (PLAIN[2], PLAIN[2]),
+        ("constructor", "constructor"),
+        CODED[2],
+    ] {
+        let press = "[...document.querySelectorAll('.tree button')].find((it) =>
+            it.textContent === arguments[0]).click()";
+        browser.run(press, json!(shown)).await;
+        let path = format!(
+            "[...document.querySelectorAll('.detail th')].some((it) => it.textContent === {})",
+            json!(format!(".{shown}"))
+        );
+        browser.until("its fields are shown", &path).await;
+        assert_nothing_foreign(browser).await;
+    }
 }

@@ -1,0 +1,223 @@
+//! The contracts that run in the fleet: each is asked for once, while somebody looks, and compared with
+//! the others.
+
+mod asked;
+mod breaks;
+mod documents;
+mod payload;
+mod place;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use tidings::{Bus, Member, NodeId};
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+
+use self::asked::{Asked, Group, Groups};
+use self::breaks::Breaks;
+pub(super) use self::documents::Form;
+pub(super) use self::place::PlaceQuery;
+use super::api::Failure;
+use crate::commands::schema::names_of;
+use crate::contract::Contract;
+use crate::inspect::Inspected;
+use crate::time::milliseconds_of;
+
+/// The most members of one contract, or without one, that are named.
+const NAMED: usize = 8;
+
+/// The most names that a page lists, and the most bytes of each.
+const PLACES: usize = 2_000;
+const NAME: usize = 256;
+
+/// The contracts of the members, as they were told.
+pub(super) struct Contracts {
+    bus: Bus,
+    namespace: String,
+    timeout: Duration,
+    /// Locked while it asks, so that others wait for the same answers.
+    memory: Mutex<Memory>,
+}
+
+#[derive(Default)]
+struct Memory {
+    asked: Asked,
+    breaks: Breaks,
+}
+
+/// A member, and the hash of its contract, or why none is known.
+#[derive(Clone, Debug)]
+pub(super) struct Announced {
+    member: Member,
+    hash: Result<String, String>,
+    /// The names of the events that it handles now.
+    handled: Vec<String>,
+}
+
+impl Announced {
+    /// Takes what a member says now, or the hash that it announced before.
+    pub(super) fn by(inspected: &Inspected, before: Option<&String>) -> Self {
+        let hash = inspected.inspection().map(|it| it.contract.as_ref());
+        let hash = match hash {
+            None => before
+                .cloned()
+                .ok_or_else(|| inspected.why_not().unwrap_or_default()),
+            Some(None) => Err("built without the feature `schema`, or just started".to_owned()),
+            Some(Some(hash)) if is_hash(hash) => Ok(hash.clone()),
+            Some(Some(_)) => Err("what it announces is not the hash of a contract".to_owned()),
+        };
+        let handlers = inspected
+            .inspection()
+            .into_iter()
+            .flat_map(|it| &it.handlers);
+        Self {
+            member: inspected.member.clone(),
+            hash,
+            handled: handlers.flat_map(|it| it.events.clone()).collect(),
+        }
+    }
+
+    pub(super) fn known(&self) -> Option<(NodeId, String)> {
+        Some((self.member.id, self.hash.as_ref().ok()?.clone()))
+    }
+
+    fn handles(&self, event: &str) -> bool {
+        self.handled.iter().any(|it| it == event)
+    }
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|it| it.is_ascii_hexdigit())
+}
+
+impl Contracts {
+    pub(super) fn new(bus: Bus, namespace: &str, timeout: Duration) -> Self {
+        Self {
+            bus,
+            namespace: namespace.to_owned(),
+            timeout,
+            memory: Mutex::default(),
+        }
+    }
+
+    /// Returns the contracts, the names in them, and the breaks between them.
+    pub(super) async fn overview(&self, announced: &[Announced]) -> Result<Value, Failure> {
+        let mut memory = self.memory.lock().await;
+        let groups = memory.asked.groups(&self.bus, self.timeout, announced);
+        let groups = groups.await;
+        let mut breaks = std::mem::take(&mut memory.breaks);
+        let compared = spawn_blocking(move || {
+            let found = breaks.between(&groups);
+            let places = places(&groups);
+            (breaks, groups, found, places)
+        });
+        let (breaks, groups, found, places) = compared.await.map_err(panicked)?;
+        memory.breaks = breaks;
+        drop(memory);
+        let without = announced.iter().filter_map(|it| {
+            let why = it.hash.as_ref().err()?;
+            Some(json!({ "name": it.member.name, "why": why }))
+        });
+        let without: Vec<_> = without.collect();
+        Ok(json!({
+            "at": milliseconds_of(SystemTime::now()),
+            "members": announced.len(),
+            "contracts": groups.shown.iter().map(Group::describe).collect::<Vec<_>>(),
+            "contracts_not_shown": groups.not_shown,
+            "without": without.iter().take(NAMED).collect::<Vec<_>>(),
+            "without_count": without.len(),
+            "places": places.listed,
+            "places_not_shown": places.not_shown,
+            "breaks": found.listed,
+            "breaks_not_shown": found.not_shown,
+            "not_compared": found.not_compared,
+        }))
+    }
+}
+
+impl Group {
+    fn describe(&self) -> Value {
+        let members: Vec<_> = self.members.iter().take(NAMED).collect();
+        let contract = self.contract.as_ref();
+        json!({
+            "hash": self.hash,
+            "members": members.iter().map(|it| names_of(&[it])).collect::<Vec<_>>(),
+            "count": self.members.len(),
+            "bytes": contract.ok().map(|it| it.size),
+            "error": contract.err(),
+        })
+    }
+}
+
+/// The names of events, values, maps and counters.
+#[derive(Default)]
+struct Places {
+    listed: Vec<Value>,
+    not_shown: usize,
+}
+
+/// Lists the names in all contracts. `contracts` of each are the indexes of those that have it.
+fn places(groups: &Groups) -> Places {
+    let mut all = BTreeMap::<(&str, &str), (Vec<usize>, bool)>::new();
+    for (index, group) in groups.shown.iter().enumerate() {
+        let Ok(contract) = &group.contract else {
+            continue;
+        };
+        for (kind, name, has_schema) in names(contract) {
+            let (contracts, is_known) = all.entry((kind, name)).or_default();
+            contracts.push(index);
+            *is_known |= has_schema;
+        }
+    }
+    let (shown, others): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .partition(|((_, name), _)| name.len() <= NAME);
+    let not_shown = others.len() + shown.len().saturating_sub(PLACES);
+    let listed = shown.into_iter().take(PLACES);
+    let listed = listed.map(|((kind, name), (contracts, has_schema))| {
+        json!({ "kind": kind, "name": name, "contracts": contracts, "has_schema": has_schema })
+    });
+    Places {
+        listed: listed.collect(),
+        not_shown,
+    }
+}
+
+/// Returns the kinds and names in a contract, and whether each has a schema.
+fn names(contract: &Contract) -> impl Iterator<Item = (&'static str, &str, bool)> {
+    let events = contract.events.iter().map(|(name, event)| {
+        let kind = if event.response.is_some() {
+            "request"
+        } else {
+            "event"
+        };
+        (kind, name.as_str(), !event.payload.is_unknown())
+    });
+    let values = contract.values.iter();
+    let values = values.map(|(name, it)| ("value", name.as_str(), !it.is_unknown()));
+    let maps = contract.maps.iter();
+    let maps = maps.map(|(name, it)| ("map", name.as_str(), !it.is_unknown()));
+    let counters = contract.counters.keys();
+    let counters = counters.map(|name| ("counter", name.as_str(), true));
+    events.chain(values).chain(maps).chain(counters)
+}
+
+pub(super) fn panicked(_: tokio::task::JoinError) -> Failure {
+    let error = "the contracts cannot be compared: it ended with a panic";
+    Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error)
+}
+
+impl Contracts {
+    /// Returns the contract with this hash, if a member has told it.
+    async fn contract(&self, hash: &str) -> Result<Arc<Contract>, Failure> {
+        let memory = self.memory.lock().await;
+        memory.asked.contract(hash).ok_or_else(|| {
+            let error = "no member runs with this contract any more";
+            Failure::new(StatusCode::NOT_FOUND, error)
+        })
+    }
+}
