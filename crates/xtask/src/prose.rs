@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
 use crate::links::FOLDERS;
 use crate::tool::repository;
@@ -38,6 +38,9 @@ const COMPARING: [&str; 4] = [
     "glossary.md",
     "promises.md",
 ];
+
+/// Pages and folders whose `text` blocks tests compare with what a program prints.
+const COMPARED: [&str; 4] = ["cli.md", "console.md", "shop", "tutorial"];
 
 /// Checks all pages of the book.
 pub(crate) fn look() -> Result<()> {
@@ -98,7 +101,10 @@ fn problems(part: &str, page: &Path, text: &str) -> Vec<String> {
     let mut head: Option<(usize, usize)> = None;
     for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
         match event {
-            Event::Start(Tag::CodeBlock(_)) => code_blocks += 1,
+            Event::Start(Tag::CodeBlock(kind)) => {
+                code_blocks += 1;
+                problems.extend(unverified(page, &kind));
+            }
             Event::End(TagEnd::CodeBlock) => code_blocks -= 1,
             Event::Start(Tag::TableHead) => head = Some((0, 0)),
             Event::End(TagEnd::TableHead) => {
@@ -126,6 +132,18 @@ fn problems(part: &str, page: &Path, text: &str) -> Vec<String> {
         problems.push(format!("{words} words, and {WORDS} are allowed"));
     }
     problems
+}
+
+/// Returns a problem if a block shows output that no test compares. Addresses, settings, formats and
+/// pictures are marked as such.
+fn unverified(page: &Path, kind: &CodeBlockKind<'_>) -> Option<String> {
+    let CodeBlockKind::Fenced(words) = kind else {
+        return None;
+    };
+    let is_output = words.split(',').next() == Some("text");
+    let is_compared = COMPARED.iter().any(|it| page.starts_with(it));
+    let problem = "a `text` block is output, which a test compares".to_owned();
+    (is_output && !is_compared).then_some(problem)
 }
 
 /// Returns what is wrong with the words of a text.
@@ -157,9 +175,10 @@ mod tests {
     #[test]
     fn each_problem_of_a_page_is_found() {
         assert_eq!(
-            problems_of("A handler.\n\n```text\na listener\n```\n"),
+            problems_of("A handler.\n\n```url\na listener\n```\n"),
             [""; 0]
         );
+        assert_eq!(problems_of("```text\nan answer\n```\n").len(), 1);
         assert_eq!(
             problems_of("| a | b |\n| --- | --- |\n| c | d |\n"),
             [""; 0]

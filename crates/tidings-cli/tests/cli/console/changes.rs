@@ -10,6 +10,7 @@ use tidings::{Bus, Journal};
 use tokio::sync::Notify;
 
 use super::client::{Answer, Console};
+use crate::book;
 use crate::fleet::{Fleet, PASSWORD};
 use crate::support::{Running, text};
 
@@ -119,6 +120,11 @@ async fn a_page_sends_an_event_and_hears_who_handled_it_failed_and_was_silent() 
         "{all}"
     );
     assert!(!all.contains("18446744073709551615"), "{all}");
+    let line = console.running.stderr.wait_for("send user.renamed to all");
+    assert_eq!(
+        book::shown("console.md", "set limits")[0],
+        book::form(&line)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -323,7 +329,11 @@ async fn a_value_is_set_only_at_the_version_that_was_shown() {
     );
     assert!(limits.refresh().await.unwrap().value().is_none());
     let stderr = &console.running.stderr;
-    stderr.wait_for(" set limits at version 1, 17 bytes: now version 2");
+    let line = stderr.wait_for(" set limits at version 1, 17 bytes: now version 2");
+    assert_eq!(
+        book::shown("console.md", "set limits")[1],
+        book::form(&line)
+    );
     stderr.wait_for("remove limits at version 2: removed");
 }
 
