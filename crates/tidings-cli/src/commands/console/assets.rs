@@ -34,6 +34,7 @@ const ASSETS: &[Asset] = assets![
     "/favicon.svg" "favicon.svg",
     "/filter.js" "filter.js",
     "/fleet.js" "fleet.js",
+    "/form.js" "form.js",
     "/format.js" "format.js",
     "/gaps.js" "gaps.js",
     "/json.js" "json.js",

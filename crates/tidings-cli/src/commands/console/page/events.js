@@ -160,6 +160,7 @@ export const events = {
 };
 
 function close() {
+  sendPanel().close();
   flush();
   tally.reopen();
   log.page = null;

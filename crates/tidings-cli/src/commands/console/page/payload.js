@@ -1,4 +1,4 @@
-// The field for a payload, as JSON. A form for the fields of an event has the same functions, so that it can take its place.
+// The field for a payload, as JSON.
 
 import { h, text } from "./dom.js";
 import { visible } from "./format.js";
@@ -14,7 +14,7 @@ export function notJson(words) {
 }
 
 /** Makes the field: `element` is its part of the form, `value()` the payload as JSON in a text, `problem()` says why there
- * is none, and `show(event)` prepares the field for the event of this name. */
+ * is none, and `set(words)` replaces the text. */
 export function payloadField() {
   const input = h("textarea", { id: "send-payload", rows: 4, spellcheck: "false", autocomplete: "off", placeholder: "null", "aria-describedby": "send-payload-problem" });
   const remark = h("p", { class: "remark", id: "send-payload-problem" });
@@ -28,5 +28,5 @@ export function payloadField() {
   input.addEventListener("change", check);
   input.addEventListener("input", () => { if (remark.textContent !== "") check(); });
   const element = h("div", { class: "field wide" }, h("label", { for: "send-payload" }, "Payload, as JSON"), input, remark);
-  return { element, value, problem: check, show() {}, focus: () => input.focus() };
+  return { element, value, problem: check, set(words) { input.value = words; check(); }, focus: () => input.focus() };
 }

@@ -1,18 +1,23 @@
 // The form that sends an event, and who handled it.
 
 import { post } from "./api.js";
+import { watchContracts } from "./contracts.js";
 import { attribute, h, state, text } from "./dom.js";
 import { fleet } from "./fleet.js";
 import { count, cut, duration, short, visible } from "./format.js";
-import { payloadField } from "./payload.js";
-import { name } from "./widgets.js";
+import { formField } from "./form.js";
+import { button, name } from "./widgets.js";
 
 /** The members of one outcome that are named; the others are counted. */
 const MOST_NAMED = 50;
+/** The status of an answer that a receiver cannot read the payload. */
+const UNREADABLE = 422;
 /** The members and roles that can be chosen. */
 const MOST_RECEIVERS = 500;
 
 let panel = null;
+/** What the members say of their contracts. */
+let known = null;
 
 /** The form. It keeps what was typed while other pages are shown. */
 export const sendPanel = () => (panel ??= make());
@@ -26,6 +31,12 @@ function declared() {
   const takesAll = names.delete("*");
   return { names, takesAll };
 }
+
+/** Whether the fleet has a schema of an event. */
+const hasSchema = (event) => known?.places.some((one) => one.name === event && ["event", "request"].includes(one.kind) && one.has_schema) === true;
+
+/** The first member of a contract, with its version. */
+const nameOf = (hashes) => known?.contracts.find((one) => hashes.includes(one.hash))?.members[0] ?? "a member";
 
 /** Why a name may be wrong: it is sent all the same. */
 function doubt(event) {
@@ -58,7 +69,8 @@ function fillReceivers(select) {
 }
 
 function fillNames(list) {
-  const names = [...declared().names].sort().slice(0, MOST_RECEIVERS);
+  const ofContracts = (known?.places ?? []).filter((one) => ["event", "request"].includes(one.kind)).map((one) => one.name);
+  const names = [...declared().names.union(new Set(ofContracts))].sort().slice(0, MOST_RECEIVERS);
   const source = JSON.stringify(names);
   if (list.source === source) return;
   list.source = source;
@@ -93,40 +105,50 @@ function make() {
   const names = h("datalist", { id: "send-names" });
   const to = h("select", { id: "send-to" });
   const remark = h("p", { class: "remark", id: "send-doubt" });
-  const payload = payloadField();
+  const payload = formField();
   const submit = h("button", { class: "primary" }, "Send, ask who");
   const result = h("div", { class: "receipt", id: "send-result", role: "status" });
-  input.addEventListener("input", () => { text(remark, doubt(input.value)); payload.show(input.value); });
+  const named = () => { text(remark, doubt(input.value)); payload.show(input.value, hasSchema(input.value), nameOf); };
+  input.addEventListener("input", named);
 
-  let isSending = false;
-  const send = async (event) => {
-    event.preventDefault();
+  let isSending = false, stop = null;
+  const send = async (force = false) => {
     if (isSending) return;
     if (payload.problem() !== "") { payload.focus(); return; }
     isSending = true;
     attribute(submit, "aria-disabled", "true");
     result.replaceChildren(h("p", {}, "Sent; waiting for the members …"));
     try {
-      const answer = await post("/api/send", { event: input.value, to: to.value, payload: payload.value() });
+      const answer = await post("/api/send", { event: input.value, to: to.value, payload: payload.value(), force });
       result.replaceChildren(...receipt(answer));
     } catch (error) {
-      result.replaceChildren(h("p", { class: "remark" }, visible(cut(error.status ? error.message : "The console does not answer: the event may have been sent.", 500))));
+      const why = h("p", { class: "remark" }, visible(cut(error.status ? error.message : "The console does not answer: the event may have been sent.", 1000)));
+      const anyway = error.status === UNREADABLE ? h("div", { class: "tools" }, button("Send it all the same", () => send(true))) : "";
+      result.replaceChildren(why, anyway);
     }
     attribute(submit, "aria-disabled", null);
     isSending = false;
   };
 
-  const form = h("form", { class: "form", onsubmit: send },
+  const form = h("form", { class: "form", onsubmit: (event) => { event.preventDefault(); send(); } },
     h("div", { class: "field" }, h("label", { for: "send-event" }, "Event"), input, names, remark),
     h("div", { class: "field" }, h("label", { for: "send-to" }, "To"), to),
     payload.element, h("div", { class: "tools wide" }, submit));
   const element = h("details", { class: "panel send", id: "send", hidden: true }, h("summary", {}, "Send an event"), form, result);
+  const close = () => { stop?.(); stop = null; };
+  /** Members are asked while the form is open. */
+  const watch = () => {
+    if (!element.open || !element.isConnected) close();
+    else stop ??= watchContracts((answer) => { known = answer; fillNames(names); named(); });
+  };
+  element.addEventListener("toggle", watch);
   const update = () => {
     element.hidden = !fleet.about?.allows_send;
     if (element.hidden) return;
+    watch();
     fillNames(names);
     fillReceivers(to);
   };
   update();
-  return { element, update };
+  return { element, update, close };
 }

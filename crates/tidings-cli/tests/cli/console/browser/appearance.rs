@@ -73,7 +73,7 @@ async fn unfold(browser: &Browser, page: &str) {
 }
 
 /// Returns what axe finds that is serious or critical.
-async fn faults(browser: &Browser) -> Value {
+pub(super) async fn faults(browser: &Browser) -> Value {
     let run =
         "axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations
         .filter((it) => ['serious', 'critical'].includes(it.impact))
@@ -81,7 +81,7 @@ async fn faults(browser: &Browser) -> Value {
     browser.eval(run).await
 }
 
-async fn load_axe(browser: &Browser) {
+pub(super) async fn load_axe(browser: &Browser) {
     let file = artifacts().join("axe/node_modules/axe-core/axe.min.js");
     let axe = fs::read_to_string(file)
         .expect("axe-core is not installed: `cargo xtask test` installs it");

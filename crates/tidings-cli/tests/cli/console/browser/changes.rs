@@ -5,13 +5,15 @@ use std::future::pending;
 use serde_json::{Value, json};
 use tidings::HandlerError;
 
-use super::contract::members_that_cannot_read_each_other_are_named;
+use super::contract::{
+    an_event_is_sent_from_the_fields_of_its_schema, members_that_cannot_read_each_other_are_named,
+};
 use super::session::Browser;
 use crate::console::client::Console;
 use crate::fleet::Fleet;
 
 /// Types into a field, which has this text afterwards.
-async fn fill(browser: &Browser, selector: &str, text: &str) {
+pub(super) async fn fill(browser: &Browser, selector: &str, text: &str) {
     let empty = format!("document.querySelector('{selector}').value = ''");
     browser.eval(&empty).await;
     browser.click(selector).await;
@@ -24,6 +26,7 @@ async fn a_page_that_may_sends_events_and_changes_values() {
     a_sent_event_names_who_handled_it_who_failed_and_who_was_silent(&mut browser).await;
     a_value_that_has_changed_in_between_is_not_overwritten_and_is_shown(&mut browser).await;
     an_entry_that_is_there_is_not_overwritten_unseen_by_a_new_one(&mut browser).await;
+    an_event_is_sent_from_the_fields_of_its_schema(&mut browser).await;
     members_that_cannot_read_each_other_are_named(&mut browser).await;
     browser.finish().await;
 }

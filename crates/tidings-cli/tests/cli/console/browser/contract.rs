@@ -1,10 +1,12 @@
-//! The page of contracts.
+//! The page of contracts, and the form that is made from them.
 
 use std::fs;
 
 use serde_json::{Value, json};
 use tidings::Bus;
 
+use super::appearance::{faults, load_axe};
+use super::changes::fill;
 use super::session::Browser;
 use crate::console::client::Console;
 use crate::console::contracts::users;
@@ -77,4 +79,121 @@ pub(super) async fn members_that_cannot_read_each_other_are_named(browser: &mut 
         let exported = fleet.succeed(&["schema", "export", &format!("--{form}")]);
         assert_eq!(saved, serde_json::from_str::<Value>(&exported).unwrap());
     }
+}
+
+/// Returns the field with this label in the form.
+fn field(label: &str) -> String {
+    format!(
+        "[...document.querySelectorAll('#send label')].find((it) => it.textContent.startsWith('{label} ')).control"
+    )
+}
+
+/// Types into the field with this label.
+async fn enter(browser: &Browser, label: &str, text: &str) {
+    browser
+        .run(&format!("{}.focus()", field(label)), Value::Null)
+        .await;
+    browser.keys(text).await;
+}
+
+async fn choose(browser: &Browser, label: &str, value: &str) {
+    let choose = format!(
+        "const it = {}; it.value = arguments[0]; it.dispatchEvent(new Event('change'))",
+        field(label)
+    );
+    browser.run(&choose, json!(value)).await;
+}
+
+pub(super) async fn an_event_is_sent_from_the_fields_of_its_schema(browser: &mut Browser) {
+    let fleet = Fleet::start().await;
+    let bus = fleet
+        .builder("tool")
+        .membership(false)
+        .start()
+        .await
+        .unwrap();
+    let renamed = fleet.member_with("web-1", |bus| bus.on("user.renamed", async |_: Value| {}));
+    let renamed = renamed.await;
+    // Its inspection has the handler, too.
+    let program = Program::new("api-7", "1.4.0", &users("integer"));
+    foreign::start(&fleet, &renamed, &[program]).await;
+    let console = Console::start(&fleet, &["--allow-send", "--timeout", "700ms"]);
+    let mut sent = bus.stream::<_, Value>("user.renamed").unwrap();
+    browser.enter(&console).await;
+    browser.show("events").await;
+    browser
+        .until("the form is there", "send.checkVisibility()")
+        .await;
+    browser.click("#send summary").await;
+    fill(browser, "#send-event", "user.renamed").await;
+    browser
+        .until_text("The fields are those that api-7 (1.4.0) reads.")
+        .await;
+
+    browser.press("Send, ask who").await;
+    browser.until_text("Needed.").await;
+    enter(browser, "id", "18446744073709551615").await;
+    enter(browser, "name", "Ada \\\"L\\\"").await;
+    choose(browser, "plan", "\"team\"").await;
+    choose(browser, "is_new", "true").await;
+    browser
+        .run(&format!("{}.click()", field("address")), Value::Null)
+        .await;
+    enter(browser, "city", "London").await;
+    browser.click("[aria-label='Add an item to tags']").await;
+    enter(browser, "item", "first").await;
+    // A type that contains itself is JSON from here on.
+    let parent = format!("{}.click()", field("parent"));
+    browser.run(&parent, Value::Null).await;
+    enter(browser, "next", r#"{"next":{}}"#).await;
+    load_axe(browser).await;
+    for scheme in ["dark", "light"] {
+        browser.scheme(scheme).await;
+        assert_eq!(faults(browser).await, json!([]), "{scheme}");
+    }
+    browser.save("send-fields").await;
+    browser.size(320, 640).await;
+    let width = browser.eval("document.documentElement.scrollWidth").await;
+    assert!(width.as_u64().unwrap() <= 320, "{width}");
+    browser.save("send-fields-narrow").await;
+    browser.size(1_280, 900).await;
+    browser.press("Send, ask who").await;
+    let receipt = "document.getElementById('send-result').innerText";
+    browser
+        .until(
+            "it was handled",
+            &format!("{receipt}.includes('1 handled')"),
+        )
+        .await;
+    let receipt = browser.eval(receipt).await.to_string();
+    assert!(
+        receipt.contains("web-1") && receipt.contains("1 silent"),
+        "{receipt}"
+    );
+    let payload = sent.next().await.unwrap();
+    assert_eq!(
+        payload,
+        json!({ "id": 18_446_744_073_709_551_615_u64, "name": "Ada \\\"L\\\"", "plan": "team",
+        "is_new": true, "address": { "city": "London" }, "tags": ["first"], "parent": { "next": { "next": {} } } })
+    );
+
+    // What no receiver can read is sent only on request.
+    browser.press("As JSON").await;
+    fill(browser, "#send-payload", r#"{"id":"seven","name":"Ada"}"#).await;
+    browser.press("Send, ask who").await;
+    browser
+        .until_text("api-7 (1.4.0) cannot read this payload: ")
+        .await;
+    browser.press("Send it all the same").await;
+    browser.until_text("1 handled").await;
+    assert_eq!(sent.next().await.unwrap()["id"], "seven");
+
+    // An event without a schema has no fields.
+    fill(browser, "#send-event", "cache.clear").await;
+    browser
+        .until(
+            "there are no fields",
+            "document.getElementById('send-payload').checkVisibility()",
+        )
+        .await;
 }
