@@ -26,7 +26,7 @@ mod rule;
 mod schemas;
 mod shape;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use self::allow::{Day, Exception, Exceptions};
 pub(crate) use self::asyncapi::asyncapi;

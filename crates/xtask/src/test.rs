@@ -135,6 +135,8 @@ fn long() -> Vec<Step> {
     let without_console = cargo("clippy").args(["--package", "tidings-cli"]);
     let without_console = without_console.args(["--no-default-features", "--locked"]);
     let without_console = without_console.args(["--", "-D", "warnings"]);
+    let comparison = cargo("test").args(["--locked", "--package", "tidings-verdicts"]);
+    let comparison = comparison.args(["the_check_is_not_worse", "--", "--nocapture"]);
     // Optimized, because it decodes ten million payloads.
     let payloads = cargo("test").args(["--release", "--locked"]);
     let payloads = payloads.args(["--package", "tidings-codec", "--test=fast_path"]);
@@ -148,6 +150,7 @@ fn long() -> Vec<Step> {
         Step::new("more cases", cases),
         Step::new("more payloads", payloads),
         Step::new("payloads of every shape", shapes),
+        Step::new("comparison with json-schema-diff", comparison),
         Step::new("programs in other languages", programs),
         Step::new(
             "parser of AsyncAPI, and the page on other languages",

@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use anyhow::{Context as _, Result, ensure};
 
 /// The packages of the ordinary run: all but those of [`MEASURING`].
-pub(crate) const ORDINARY: [&str; 7] = [
+pub(crate) const ORDINARY: [&str; 9] = [
     "--workspace",
     "--exclude",
     "tidings-bench",
@@ -16,16 +16,20 @@ pub(crate) const ORDINARY: [&str; 7] = [
     "tidings-faults",
     "--exclude",
     "tidings-steps",
+    "--exclude",
+    "tidings-verdicts",
 ];
 
 /// The packages that measure, which `cargo xtask test --long` checks and tests.
-pub(crate) const MEASURING: [&str; 6] = [
+pub(crate) const MEASURING: [&str; 8] = [
     "--package",
     "tidings-bench",
     "--package",
     "tidings-faults",
     "--package",
     "tidings-steps",
+    "--package",
+    "tidings-verdicts",
 ];
 
 /// A program with its arguments and environment variables. It runs in the root of the repository.

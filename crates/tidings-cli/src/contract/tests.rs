@@ -1,9 +1,10 @@
 //! Tests of the check: serde itself says what can be read.
 
 mod contracts;
+mod details;
 #[cfg(feature = "console")]
 mod outlines;
-mod pairs;
+pub(crate) mod pairs;
 mod payloads;
 mod random;
 mod readers;
@@ -15,7 +16,7 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::contract::model::with_hash;
+use crate::contract::model::{Side, with_hash};
 use crate::contract::{Asked, Contract, Direction, Finding, Level, check};
 
 /// Returns the contract of an event `it` with this payload.
@@ -48,6 +49,19 @@ pub(super) fn contract_of<T: JsonSchema>() -> Contract {
     }))
 }
 
+/// Returns the JSON Schemas of what is written and what is read as the event `it`.
+pub(crate) fn documents(contract: &Contract) -> [Value; 2] {
+    [Side::Writes, Side::Reads].map(|side| {
+        let schema = contract.events["it"].payload.get(side).unwrap();
+        let mut document = match schema {
+            Value::Object(_) => schema.clone(),
+            _ => json!({}),
+        };
+        document["definitions"] = json!(contract.definitions_of(side));
+        document
+    })
+}
+
 /// Returns the contract of an event `it` with this schema on both sides.
 pub(super) fn of_schema(schema: &Value) -> Contract {
     contract(&json!({ "events": { "it": { "both": schema } } }))
@@ -64,7 +78,7 @@ pub(super) fn breaks(old: &Contract, new: &Contract) -> Vec<Finding> {
 }
 
 /// Returns the rules that are broken, with their places, in one direction.
-pub(super) fn broken(
+pub(crate) fn broken(
     old: &Contract,
     new: &Contract,
     direction: Direction,

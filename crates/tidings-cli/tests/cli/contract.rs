@@ -1,5 +1,6 @@
 //! `tidings schema`, with contracts in repositories of git.
 
+mod examples;
 mod export;
 mod fleet;
 pub(crate) mod member;
