@@ -56,6 +56,9 @@
 //! All functions panic on errors, also on a missing `redis-server`: a test that cannot run has
 //! failed. The crate needs a Unix.
 
+#[cfg(not(unix))]
+compile_error!("the test kit needs Unix: it stops and continues servers with signals");
+
 mod cluster;
 mod collected;
 #[cfg(feature = "schema")]
