@@ -25,12 +25,12 @@ mod v2 {
         pub article: String, // has a new name, and is still written under the old one
         pub cents: u32,
         #[serde(default)]
-        pub per_kilo: bool, // is new
+        pub unit: String, // is new
     }
 }
 
 /// The same, without a plan.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct Renamed {
     article: String,
     cents: u32,
@@ -55,11 +55,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sent = old.send_to_others(v1::PriceSet::EVENT, &price);
     sent.acknowledged(SOON).await?;
 
-    let per_kilo = true;
+    let (cents, unit) = (90, "kg".to_owned());
     let price = v2::PriceSet {
         article,
-        cents: 90,
-        per_kilo,
+        cents,
+        unit,
     };
     let sent = new.send_to_others(v2::PriceSet::EVENT, &price);
     sent.acknowledged(SOON).await?;
