@@ -113,6 +113,17 @@ async fn contracts_of_the_fleet_are_asked_for_once_compared_and_described() {
     );
     assert!(one["instead"].is_string());
 
+    fleet.write(
+        "tidings.toml",
+        "[[contract.allow]]\nrule = \"type-changed\"\nevent = \"user.renamed\"\nreason = \"soon\"",
+    );
+    let of_project = Console::start(&fleet, &[]).api("/api/contracts");
+    let allowed = of_project["breaks"].as_array().unwrap();
+    assert!(
+        allowed.len() == breaks.len() && allowed.iter().all(|it| it["allowed"] == "soon"),
+        "{allowed:?}"
+    );
+
     let user = console.api("/api/contracts/place?kind=event&name=user.renamed");
     let forms = user["forms"].as_array().unwrap();
     assert_eq!(forms.len(), 2);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::asked::{Group, Groups};
-use crate::commands::schema::names_of;
+use crate::commands::schema::{exceptions, names_of};
 use crate::contract::{Asked, Finding, Level, Names, Report, Rule, check};
 
 /// The time in which comparisons begin. The others are made when a page asks again.
@@ -110,15 +110,23 @@ fn compare(pair: &Pair, old: &Group, new: &Group) -> Option<Result<OfPair, Strin
         ..Asked::default()
     };
     let compared = check(old, new, &asked);
-    let compared = compared.map(|report| OfPair::of(&report, pair));
+    let compared = compared.map(|mut report| {
+        // As for `schema check`, if the console runs in the directory of the project.
+        let exceptions = exceptions().ok();
+        let allowed = exceptions.map(|mut it| it.take(&mut report.findings));
+        OfPair::of(&report, &allowed.unwrap_or_default(), pair)
+    });
     Some(compared.map_err(|why| cut(&format!("{old_name} and {new_name}: {why}"), TEXT)))
 }
 
 impl OfPair {
-    fn of(report: &Report, pair: &Pair) -> Self {
+    fn of(report: &Report, allowed: &[(Finding, String)], pair: &Pair) -> Self {
         let findings = report.findings.iter().filter(|it| it.level > Level::Fine);
-        let all: Vec<_> = findings.collect();
-        let listed = all.iter().take(OF_PAIR).map(|it| describe(it, pair));
+        let findings = findings.map(|it| (it, None));
+        let allowed = allowed.iter().map(|(it, why)| (it, Some(why.as_str())));
+        let all: Vec<_> = findings.chain(allowed).collect();
+        let listed = all.iter().take(OF_PAIR);
+        let listed = listed.map(|(finding, allowed)| describe(finding, *allowed, pair));
         Self {
             listed: listed.collect(),
             not_shown: all.len().saturating_sub(OF_PAIR),
@@ -126,7 +134,7 @@ impl OfPair {
     }
 }
 
-fn describe(finding: &Finding, pair: &Pair) -> Value {
+fn describe(finding: &Finding, allowed: Option<&str>, pair: &Pair) -> Value {
     json!({
         "level": finding.level,
         "kind": finding.kind,
@@ -136,6 +144,7 @@ fn describe(finding: &Finding, pair: &Pair) -> Value {
         "cause": finding.cause.map(Rule::name),
         "text": cut(&finding.text, TEXT),
         "instead": finding.instead,
+        "allowed": allowed,
         "members": pair.each_ref().map(|(_, name)| cut(name, PATH)),
         "hashes": pair.each_ref().map(|(hash, _)| hash),
     })

@@ -27,8 +27,9 @@ function contractRow(one, fail) {
 /** Members that cannot read each other, by what rule, and what to do instead. */
 function breakItem(one) {
   const rules = [one.rule, one.cause].filter(Boolean).map((rule) => h("span", { class: "tag" }, rule));
-  return h("li", {}, h("div", {}, state(one.level === "break" ? "bad" : "warn", one.level === "break" ? "breaks" : "warning"), " ", name(cut(`${one.kind} ${one.name}`, 200), "strong"), " ", name(one.path, "code"), " ", rules),
-    h("p", {}, name(one.text)), one.instead ? h("p", { class: "sentence" }, "Instead: ", visible(one.instead)) : null);
+  const [kind, word] = one.allowed != null ? ["off", "allowed"] : one.level === "break" ? ["bad", "breaks"] : ["warn", "warning"];
+  return h("li", {}, h("div", {}, state(kind, word), " ", name(cut(`${one.kind} ${one.name}`, 200), "strong"), " ", name(one.path, "code"), " ", rules),
+    h("p", {}, name(one.text)), one.allowed != null ? h("p", { class: "sentence" }, visible(`Allowed: ${cut(one.allowed, 500)}`)) : one.instead ? h("p", { class: "sentence" }, "Instead: ", visible(one.instead)) : null);
 }
 
 /** The members that have a handler for an event now. */
@@ -67,12 +68,15 @@ function details(answer, kind, key, { forms, not_shown: notShown }) {
     ...forms.flatMap((one) => h("section", { class: "form-of" }, form(answer, kind, key, one)))];
 }
 
+/** Whether it is a break that no exception of the project allows. */
+const isBreak = (one) => one.level === "break" && one.allowed == null;
+
 /** Whether a break of this kind belongs to a name of that kind. */
 const matchesKind = (ofBreak, kind) => ofBreak === kind || (kind === "request" && ["event", "response"].includes(ofBreak));
 
 /** What the head says: how many there are of each. */
 function summary(answer) {
-  const breaks = answer.breaks.filter((one) => one.level === "break").length + answer.breaks_not_shown;
+  const breaks = answer.breaks.filter(isBreak).length + answer.breaks_not_shown;
   const of = (kind) => answer.places.filter((one) => one.kind === kind).length;
   const parts = [["event", "event"], ["request", "request"], ["value", "value"], ["map", "map"], ["counter", "counter"]].filter(([kind]) => of(kind) > 0).map(([kind, noun]) => count(of(kind), noun));
   return [count(answer.contracts.length + answer.contracts_not_shown, "contract"), ...parts, breaks > 0 ? count(breaks, "break") : "no breaks"].join(" · ");
@@ -118,7 +122,7 @@ export const contract = {
         text(group.heading, `${group.title} ${chosen.length === all.length ? number(all.length) : `${number(chosen.length)} of ${number(all.length)}`}${chosen.length > PAGE ? `: the first ${PAGE}` : ""}`);
         keyed(group.list, chosen.slice(0, PAGE), (it) => it.name, (it) => h("li", {}, button(visible(cut(it.name, 200)), () => pick(it.kind, it.name))), (item, it) => {
           attribute(item.firstChild, "aria-current", it.kind === parameter("kind") && it.name === parameter("name") ? "true" : null);
-          attribute(item.firstChild, "data-kind", answer.breaks.some((other) => other.name === it.name && matchesKind(other.kind, it.kind)) ? "bad" : null);
+          attribute(item.firstChild, "data-kind", answer.breaks.some((other) => isBreak(other) && other.name === it.name && matchesKind(other.kind, it.kind)) ? "bad" : null);
         });
       }
     };
