@@ -5,6 +5,7 @@
 mod admin;
 mod api;
 mod cluster;
+mod connections;
 mod event_derive;
 mod failover;
 mod faults;
