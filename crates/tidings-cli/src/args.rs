@@ -33,7 +33,9 @@ pub(crate) use self::fleet::{Acl, Doctor, Failover, Members, Servers};
 pub(crate) use self::global::Global;
 pub(crate) use self::journal::{Journal, JournalAction};
 pub(crate) use self::man::Man;
-pub(crate) use self::schema::{Check, Diff, Export, ReportFormat, Schema, SchemaAction};
+pub(crate) use self::schema::{
+    AsyncApiVersion, Check, Diff, Export, ReportFormat, Schema, SchemaAction,
+};
 pub(crate) use self::state::{Counter, CounterAction, Map, MapAction, State, StateAction};
 pub(crate) use self::workers::{Format, Ps, Reload, Run, Scale, Stop, strategy};
 

@@ -77,15 +77,25 @@ pub(crate) struct Diff {
 pub(crate) struct Export {
     #[command(flatten)]
     pub(crate) contract: ContractFile,
-    /// An AsyncAPI document (3.0.0) with the channel of the namespace, and all events.
-    #[arg(long, group = "form")]
-    pub(crate) asyncapi: bool,
+    /// An AsyncAPI document (3.0.0, or 3.1.0 with `=3.1`) with the channel of the namespace, and all events.
+    #[arg(long, group = "form", value_enum, value_name = "VERSION", num_args = 0..=1)]
+    #[arg(require_equals = true, default_missing_value = "3.0")]
+    pub(crate) asyncapi: Option<AsyncApiVersion>,
     /// A JSON Schema (draft 07) for each event, response, value and map.
     #[arg(long, group = "form")]
     pub(crate) jsonschema: bool,
     /// File, or for `--jsonschema` directory, to write; standard output by default.
     #[arg(long, short, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
+}
+
+/// The version of a document; what it says is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AsyncApiVersion {
+    #[value(name = "3.0")]
+    V3_0,
+    #[value(name = "3.1")]
+    V3_1,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

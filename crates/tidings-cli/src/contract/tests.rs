@@ -2,6 +2,7 @@
 
 mod contracts;
 mod details;
+mod edited;
 #[cfg(feature = "console")]
 mod outlines;
 pub(crate) mod pairs;

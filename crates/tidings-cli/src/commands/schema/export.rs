@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::app::App;
-use crate::args::Export;
+use crate::args::{AsyncApiVersion, Export};
 use crate::commands::schema::source::{path_of, read};
 use crate::contract::{JsonSchemas, asyncapi};
 use crate::exit::{Exit, Problem};
@@ -16,9 +16,12 @@ use crate::terminal::{count, escape, escaped_json};
 
 pub(super) fn export(app: &App, args: &Export) -> anyhow::Result<Exit> {
     let read = read(&path_of(args.contract.file.as_deref())?)?;
-    if args.asyncapi {
+    if let Some(version) = args.asyncapi {
         let namespace = app.settings()?.namespace.value;
-        let document = asyncapi(&read.contract, &namespace);
+        let mut document = asyncapi(&read.contract, &namespace);
+        if version == AsyncApiVersion::V3_1 {
+            document["asyncapi"] = "3.1.0".into();
+        }
         match &args.output {
             Some(path) => write(path, &document)?,
             None => print(app, &document)?,

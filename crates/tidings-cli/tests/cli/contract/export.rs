@@ -106,7 +106,11 @@ async fn a_document_has_the_channel_each_event_and_who_handles_it() {
     assert_eq!(receive["x-tidings-handlers"], json!(["users::greet"]));
     assert!(document["operations"]["receive.stock.count"]["reply"].is_object());
     let printed = fleet.succeed(&["schema", "export", "--asyncapi"]);
-    assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), document);
+    let mut printed = serde_json::from_str::<Value>(&printed).unwrap();
+    assert_eq!(printed, document);
+    printed["asyncapi"] = "3.1.0".into();
+    let newer = fleet.succeed(&["schema", "export", "--asyncapi=3.1"]);
+    assert_eq!(serde_json::from_str::<Value>(&newer).unwrap(), printed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,15 +183,18 @@ async fn a_program_that_knows_only_the_document_sends_events_that_are_received()
 async fn a_document_passes_the_parser_of_asyncapi_without_a_warning() {
     let fleet = Fleet::start().await;
     document(&fleet);
-    let check = Path::new(PREPARED).join("check.mjs");
-    let node = Command::new("node")
-        .arg(check)
-        .arg(fleet.sandbox.path("asyncapi.json"))
-        .output()
-        .unwrap();
-    let printed = text(&node.stdout) + &text(&node.stderr);
-    assert!(node.status.success(), "{printed}");
-    assert!(printed.contains("user.renamed\n"), "{printed}");
+    fleet.succeed(&["schema", "export", "--asyncapi=3.1", "-o", "newer.json"]);
+    for document in ["asyncapi.json", "newer.json"] {
+        let check = Path::new(PREPARED).join("check.mjs");
+        let node = Command::new("node")
+            .arg(check)
+            .arg(fleet.sandbox.path(document))
+            .output()
+            .unwrap();
+        let printed = text(&node.stdout) + &text(&node.stderr);
+        assert!(node.status.success(), "{printed}");
+        assert!(printed.contains("user.renamed\n"), "{printed}");
+    }
 }
 
 #[tokio::test]
