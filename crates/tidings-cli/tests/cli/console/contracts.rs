@@ -1,9 +1,10 @@
 //! The contracts of the members: asked for once each, compared, described and exported.
 
 use serde_json::{Value, json};
+use tidings::Bus;
 
 use super::client::Console;
-use super::foreign::{self, Program};
+use super::foreign::{self, Foreign, Program};
 use crate::fleet::Fleet;
 
 /// Returns a contract in which the id of a user has this type.
@@ -39,9 +40,8 @@ pub(super) fn users(id: &str) -> Value {
     })
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn contracts_of_the_fleet_are_asked_for_once_compared_and_described() {
-    let fleet = Fleet::start().await;
+/// Starts members with two contracts.
+async fn two_versions(fleet: &Fleet) -> (Bus, Foreign) {
     let bus = fleet.builder("api-1").membership(false);
     let bus = bus.start().await.unwrap();
     let (old, new) = (users("integer"), users("string"));
@@ -50,7 +50,14 @@ async fn contracts_of_the_fleet_are_asked_for_once_compared_and_described() {
         Program::new("job-2", "1.3.9", &old),
         Program::new("api-1", "1.4.0", &new),
     ];
-    let foreign = foreign::start(&fleet, &bus, &programs).await;
+    let foreign = foreign::start(fleet, &bus, &programs).await;
+    (bus, foreign)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn contracts_of_the_fleet_are_asked_for_once_and_compared() {
+    let fleet = Fleet::start().await;
+    let (_bus, foreign) = two_versions(&fleet).await;
     let console = Console::start(&fleet, &[]);
     let answer = console.api("/api/contracts");
     for _ in 0..3 {
@@ -123,7 +130,14 @@ async fn contracts_of_the_fleet_are_asked_for_once_compared_and_described() {
         allowed.len() == breaks.len() && allowed.iter().all(|it| it["allowed"] == "soon"),
         "{allowed:?}"
     );
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_described_in_each_form_that_runs() {
+    let fleet = Fleet::start().await;
+    let (_bus, _foreign) = two_versions(&fleet).await;
+    let console = Console::start(&fleet, &[]);
+    console.api("/api/contracts");
     let user = console.api("/api/contracts/place?kind=event&name=user.renamed");
     let forms = user["forms"].as_array().unwrap();
     assert_eq!(forms.len(), 2);
