@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use self::address::Address;
 use self::config::Config;
+use self::project::ContractTable;
 pub(crate) use self::project::Project;
 use self::resolve::{Choices, resolve};
 use crate::args::Global;
@@ -65,6 +66,11 @@ pub(crate) fn project() -> Result<Option<Project>, Problem> {
         Ok(directory) => Project::find(&directory),
         Err(_) => Ok(None),
     }
+}
+
+/// Reads what the project says about its contract.
+pub(crate) fn contract() -> Result<ContractTable, Problem> {
+    project()?.map_or_else(|| Ok(ContractTable::default()), Project::contract)
 }
 
 impl Settings {

@@ -99,7 +99,8 @@ pub(crate) async fn feed(app: &App, args: &Send) -> anyhow::Result<Exit> {
 
 impl Input<'_> {
     fn check(&mut self, event: &Event) -> Result<(), String> {
-        self.payloads.check(self.app, &event.event, &event.data)
+        let check = self.payloads.check(self.app, &event.event, &event.data);
+        check.map_err(|why| why + " (--force sends it all the same)")
     }
 }
 

@@ -15,7 +15,9 @@ use crate::args::SchemaAction;
 use crate::exit::Exit;
 
 pub(crate) use self::check::exceptions;
-pub(crate) use self::fleet::{TIME, by_contract, contract_of, names_of};
+#[cfg(feature = "console")]
+pub(crate) use self::fleet::contract_of;
+pub(crate) use self::fleet::{TIME, by_contract, names_of, read_each, still_running};
 pub(crate) use self::payload::{PayloadCheck, check_payload};
 pub(crate) use self::source::{Read, not_compared};
 

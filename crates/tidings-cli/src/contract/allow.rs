@@ -22,12 +22,12 @@ pub(crate) struct Exception {
 }
 
 /// A day, as `2027-03-01`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Day(String);
 
 /// The exceptions of a project, and which of them were needed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Exceptions {
     today: Day,
     all: Vec<(Exception, bool)>,

@@ -87,6 +87,23 @@ impl Default for Asked {
     }
 }
 
+impl Asked {
+    /// The comparison with a process that runs, of any program: each may have events of its own.
+    /// Without a second one, the other contract is that of new processes.
+    pub(crate) fn in_fleet(one: &str, other: Option<&str>) -> Self {
+        let like = |name: &str| format!("processes like {name}");
+        let mut asked = Self {
+            is_same_program: false,
+            ..Self::default()
+        };
+        asked.names.old = like(one);
+        if let Some(other) = other {
+            asked.names.new = like(other);
+        }
+        asked
+    }
+}
+
 /// Compares two contracts. Fails if the schemas of a place take too long, which is no result.
 pub(crate) fn check(old: &Contract, new: &Contract, asked: &Asked) -> Result<Report, TooComplex> {
     check_within(&Budget::of(&[old, new]), old, new, asked)
@@ -468,6 +485,12 @@ impl<'a> Comparison<'a> {
             return;
         }
         let rule = Rule::NoSchema;
+        let text = if self.asked.is_same_program {
+            "it had a schema, and has none now: nothing can be checked".to_owned()
+        } else {
+            let new = &self.asked.names.new;
+            format!("{new} have no schema of it: nothing can be checked")
+        };
         self.report.findings.push(Finding {
             level: Level::Warning,
             kind: place.kind,
@@ -476,7 +499,7 @@ impl<'a> Comparison<'a> {
             rule: Some(rule),
             cause: None,
             direction: None,
-            text: "it had a schema, and has none now: nothing can be checked".to_owned(),
+            text,
             instead: Some(rule.instead().to_owned()),
         });
     }

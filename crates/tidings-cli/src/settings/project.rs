@@ -15,16 +15,14 @@ use crate::terminal::escape;
 const FILE: &str = "tidings.toml";
 
 /// The settings of a project.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Project {
     pub(crate) path: PathBuf,
     pub(crate) url: Option<Address>,
     pub(crate) context: Option<String>,
     pub(crate) namespace: Option<String>,
-    /// The file of the contract, from the directory of the project.
-    pub(crate) contract: Option<PathBuf>,
-    /// Breaks of the contract that are allowed.
-    pub(crate) exceptions: Vec<Exception>,
+    /// Not parsed: most commands do not need it.
+    pub(crate) contract: Option<toml::Value>,
 }
 
 #[derive(Deserialize)]
@@ -37,12 +35,14 @@ struct ProjectFile {
 }
 
 /// The table `contract`. A text is the file.
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ContractTable {
-    file: Option<PathBuf>,
+pub(crate) struct ContractTable {
+    /// The file of the contract, from the directory of the project.
+    pub(crate) file: Option<PathBuf>,
+    /// Breaks that are allowed.
     #[serde(default)]
-    allow: Vec<Exception>,
+    pub(crate) allow: Vec<Exception>,
 }
 
 impl Project {
@@ -82,16 +82,19 @@ impl Project {
             let text = format!("{shown} has both `url` and `context`, and one address is used");
             return Err(Problem::usage(text).help("remove one of them"));
         }
-        let contract = file.contract.map(|value| ContractTable::of(value, &path));
-        let contract = contract.transpose()?.unwrap_or_default();
         Ok(Self {
             url,
             context: file.context,
             namespace: file.namespace,
-            contract: contract.file.map(|file| path.with_file_name(file)),
-            exceptions: contract.allow,
+            contract: file.contract,
             path,
         })
+    }
+
+    /// Returns what it says about its contract.
+    pub(crate) fn contract(self) -> Result<ContractTable, Problem> {
+        let table = self.contract.map(|it| ContractTable::of(it, &self.path));
+        Ok(table.transpose()?.unwrap_or_default())
     }
 }
 
@@ -105,7 +108,7 @@ impl ContractTable {
             }),
             table => table.try_into(),
         };
-        let table: Self = table.map_err(|error: toml::de::Error| {
+        let mut table: Self = table.map_err(|error: toml::de::Error| {
             let message = escape(error.message());
             Problem::usage(format!("cannot read `contract` in {shown}: {message}"))
         })?;
@@ -117,6 +120,7 @@ impl ContractTable {
             let text = format!("the file of `contract` in {shown} is not in the project");
             return Err(Problem::usage(text).help("write its path from there, without `..`"));
         }
+        table.file = table.file.map(|file| path.with_file_name(file));
         Ok(table)
     }
 }
@@ -137,6 +141,10 @@ mod tests {
         Project::parse(PathBuf::from(FILE), text)
     }
 
+    fn contract(text: &str) -> Result<ContractTable, Problem> {
+        parse(text).unwrap().contract()
+    }
+
     #[test]
     fn a_password_or_a_program_is_refused_and_not_shown() {
         for text in [
@@ -149,10 +157,12 @@ mod tests {
             "protect = \"hush\"",
             "[contexts.dev]\nurl = \"hush\"",
             "context = \"a\"\nurl = \"redis://a\"",
-            "contract = \"/etc/hush\"",
-            "contract.file = \"../hush\"",
         ] {
             let error = parse(text).unwrap_err().to_string();
+            assert!(!error.contains("hush"), "{error}");
+        }
+        for text in ["contract = \"/etc/hush\"", "contract.file = \"../hush\""] {
+            let error = contract(text).unwrap_err().to_string();
             assert!(!error.contains("hush"), "{error}");
         }
     }
@@ -166,14 +176,14 @@ mod tests {
 
     #[test]
     fn a_project_names_its_contract_and_the_exceptions_of_it() {
-        let short = parse("contract = \"contract/events.json\"").unwrap();
-        assert_eq!(short.contract, Some(PathBuf::from("contract/events.json")));
+        let short = contract("contract = \"contract/events.json\"").unwrap();
+        assert_eq!(short.file, Some(PathBuf::from("contract/events.json")));
         let text = "[contract]\nfile = \"events.json\"\n[[contract.allow]]\nrule = \"value-added\"\n\
                     event = \"order.paid\"\nreason = \"all read it\"\nuntil = \"2027-03-01\"\n";
-        assert_eq!(parse(text).unwrap().exceptions.len(), 1);
-        let error = parse(&text.replace("value-added", "value-aded")).unwrap_err();
+        assert_eq!(contract(text).unwrap().allow.len(), 1);
+        let error = contract(&text.replace("value-added", "value-aded")).unwrap_err();
         assert!(error.to_string().contains("`value-aded`"), "{error}");
-        let error = parse(&text.replace("2027-03-01", "soon")).unwrap_err();
+        let error = contract(&text.replace("2027-03-01", "soon")).unwrap_err();
         assert!(error.to_string().contains("must be a day"), "{error}");
     }
 }

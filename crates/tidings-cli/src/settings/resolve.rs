@@ -218,7 +218,6 @@ mod tests {
             context: context.map(str::to_owned),
             namespace: namespace.map(str::to_owned),
             contract: None,
-            exceptions: Vec::new(),
         }
     }
 

@@ -54,35 +54,37 @@ struct Memory {
 pub(super) struct Announced {
     member: Member,
     hash: Result<String, String>,
-    /// The names of the events that it handles now.
+    /// The names of the events that it handles.
     handled: Vec<String>,
 }
 
 impl Announced {
-    /// Takes what a member says now, or the hash that it announced before.
-    pub(super) fn by(inspected: &Inspected, before: Option<&String>) -> Self {
-        let hash = inspected.inspection().map(|it| it.contract.as_ref());
-        let hash = match hash {
-            None => before
-                .cloned()
-                .ok_or_else(|| inspected.why_not().unwrap_or_default()),
-            Some(None) => Err("built without the feature `schema`, or just started".to_owned()),
-            Some(Some(hash)) if is_hash(hash) => Ok(hash.clone()),
-            Some(Some(_)) => Err("what it announces is not the hash of a contract".to_owned()),
-        };
-        let handlers = inspected
-            .inspection()
-            .into_iter()
-            .flat_map(|it| &it.handlers);
+    /// Takes what a member says now, or what it said before.
+    pub(super) fn by(inspected: &Inspected, before: Option<&Self>) -> Self {
+        let said = inspected.inspection().map(|it| {
+            let hash = match &it.contract {
+                None => Err("built without the feature `schema`, or just started".to_owned()),
+                Some(hash) if is_hash(hash) => Ok(hash.clone()),
+                Some(_) => Err("what it announces is not the hash of a contract".to_owned()),
+            };
+            let handlers = it.handlers.iter();
+            (hash, handlers.flat_map(|it| it.events.clone()).collect())
+        });
+        let before = || before.map(|it| (it.hash.clone(), it.handled.clone()));
+        let (hash, handled) = said.or_else(before).unwrap_or_else(|| {
+            let why = inspected.why_not().unwrap_or_default();
+            (Err(why), Vec::new())
+        });
         Self {
             member: inspected.member.clone(),
             hash,
-            handled: handlers.flat_map(|it| it.events.clone()).collect(),
+            handled,
         }
     }
 
-    pub(super) fn known(&self) -> Option<(NodeId, String)> {
-        Some((self.member.id, self.hash.as_ref().ok()?.clone()))
+    /// Returns it by its member, if its contract is known.
+    pub(super) fn known(&self) -> Option<(NodeId, Self)> {
+        self.hash.is_ok().then(|| (self.member.id, self.clone()))
     }
 
     fn handles(&self, event: &str) -> bool {
@@ -219,5 +221,32 @@ impl Contracts {
             let error = "no member runs with this contract any more";
             Failure::new(StatusCode::NOT_FOUND, error)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::Outcome;
+
+    #[tokio::test]
+    async fn a_member_that_does_not_respond_has_the_contract_and_the_handlers_of_before() {
+        let bus = Bus::builder("memory:announced").name("job-1");
+        let bus = bus.on("user.renamed", async |_: Value| {});
+        let bus = bus.start().await.unwrap();
+        let member = bus.members().await.unwrap().remove(0);
+        let mut inspection = bus.inspection();
+        inspection.contract = Some("0123456789abcdef".to_owned());
+        let with = |outcome| Inspected {
+            member: member.clone(),
+            outcome,
+        };
+        let said = Announced::by(&with(Outcome::Responded(Box::new(inspection))), None);
+        let silent = with(Outcome::Silent(Duration::from_secs(5)));
+        let (_, before) = said.known().unwrap();
+        let now = Announced::by(&silent, Some(&before));
+        assert!(now.handles("user.renamed") && now.hash == said.hash);
+        let unknown = Announced::by(&silent, None);
+        assert!(!unknown.handles("user.renamed") && unknown.known().is_none());
     }
 }

@@ -33,8 +33,8 @@ struct Memory {
     members: Vec<Member>,
     /// What each member said.
     inspected: Vec<Inspected>,
-    /// The hashes of their contracts.
-    contracts: HashMap<NodeId, String>,
+    /// Those whose contract is known.
+    contracts: HashMap<NodeId, Announced>,
     /// The members that do not answer, and since when.
     silent: HashMap<NodeId, u64>,
     /// The events that each member had received in its inspection before.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidings::{Inspection, NodeId, TopologyKind};
 
 use crate::commands::doctor::command::{line_of, redis_cli};
-use crate::contract::Finding as Change;
+pub(crate) use crate::contract::Finding as Change;
 
 /// The names and values of one answer of a server.
 pub(crate) type Fields = BTreeMap<String, String>;
@@ -185,8 +185,13 @@ pub(crate) struct Fleet {
 pub(crate) struct Contracts {
     /// The names of the members of each one.
     pub(crate) members: Vec<String>,
-    /// The changes between two of them.
-    pub(crate) changes: Vec<Change>,
+    /// The number of members that say which contract they have, and of the others.
+    pub(crate) known: usize,
+    pub(crate) without: usize,
+    /// The breaks between two of them.
+    pub(crate) breaks: Vec<Change>,
+    /// The number of breaks that the project allows.
+    pub(crate) allowed: usize,
     /// The reasons why some of them are not compared.
     pub(crate) unknown: Vec<String>,
 }

@@ -17,7 +17,6 @@ use crate::settings::Settings;
 /// Asks everything at once. Fails if nothing answers: there is nothing to check then.
 pub(crate) async fn gather(app: &App, settings: &Settings) -> anyhow::Result<Facts> {
     prepare(app, settings);
-    let exceptions = exceptions()?;
     let admin = connect::builder(app, settings).admin()?;
     let admin = admin.timeout(app.global.timeout);
     let (bus, servers) = tokio::join!(bus::look(app, settings), servers::look(&admin, settings),);
@@ -33,7 +32,7 @@ pub(crate) async fn gather(app: &App, settings: &Settings) -> anyhow::Result<Fac
     let (sentinels, servers): (Vec<_>, Vec<_>) =
         servers.into_iter().partition(|server| server.is_sentinel);
     let journal = servers.iter().find_map(journal);
-    let (bus, fleet) = fleet::look(app, bus, exceptions).await;
+    let (bus, fleet) = fleet::look(app, bus, exceptions()).await;
     let address = settings.url.value.to_string();
     Ok(Facts {
         options: options(app, settings),

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use crate::app::App;
 use crate::args::{Check, ReportFormat};
-use crate::commands::schema::fleet::{Fleet, contracts};
+use crate::commands::schema::fleet::contracts;
 use crate::commands::schema::git::Git;
 use crate::commands::schema::print::{Compared, Printer};
 use crate::commands::schema::source::{
@@ -20,11 +20,7 @@ pub(super) async fn check(app: &App, args: &Check) -> anyhow::Result<Exit> {
     let path = path_of(args.contract.file.as_deref())?;
     let new = read(&path)?;
     let (baselines, mut is_partial) = if args.fleet {
-        let Fleet {
-            contracts,
-            is_partial,
-        } = contracts(app, &new.contract.hash).await?;
-        (contracts, is_partial)
+        contracts(app, &new.contract.hash).await?
     } else {
         (baselines(args, &path)?, false)
     };
@@ -79,11 +75,11 @@ pub(super) async fn check(app: &App, args: &Check) -> anyhow::Result<Exit> {
 }
 
 fn asked(args: &Check, old: &str) -> Asked {
-    let mut asked = Asked::default();
-    if args.fleet {
-        asked.is_same_program = false;
-        asked.names.old = format!("processes like {old}");
-    }
+    let mut asked = if args.fleet {
+        Asked::in_fleet(old, None)
+    } else {
+        Asked::default()
+    };
     if let Some(direction) = args.direction {
         asked.directions = vec![Direction::from(direction)];
     }
@@ -110,10 +106,7 @@ fn baselines(args: &Check, path: &Path) -> Result<Vec<Read>, Problem> {
 
 /// Returns the exceptions of the project.
 pub(crate) fn exceptions() -> Result<Exceptions, Problem> {
-    let project = settings::project()?;
-    let exceptions = project
-        .map(|project| project.exceptions)
-        .unwrap_or_default();
+    let contract = settings::contract()?;
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    Ok(Exceptions::new(exceptions, Day::of(&now)))
+    Ok(Exceptions::new(contract.allow, Day::of(&now)))
 }

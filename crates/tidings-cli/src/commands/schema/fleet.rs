@@ -26,41 +26,29 @@ const COLLECTS: Duration = Duration::from_secs(5);
 /// The pause before such a member is asked again: it makes a new inspection at most once a second.
 const PAUSE: Duration = Duration::from_millis(1100);
 
-/// The contracts that the members responded with.
-#[derive(Debug, Default)]
-pub(crate) struct Fleet {
-    /// One for each contract that is not that of the file.
-    pub(crate) contracts: Vec<Read>,
-    /// True if a member did not answer, or what it says cannot be read.
-    pub(crate) is_partial: bool,
-}
+/// The most members that are asked for one contract. The others with the same hash are expected to
+/// respond with the same text.
+const TRIES: usize = 3;
 
 /// Members whose contract is not known, and the reasons.
 #[derive(Debug)]
-struct Unknown<'a> {
-    members: Vec<&'a Member>,
-    reasons: Vec<String>,
+pub(crate) struct Unknown<'a> {
+    pub(crate) members: Vec<&'a Member>,
+    pub(crate) reasons: Vec<String>,
 }
 
-/// Asks the members for their contracts. Those with this hash need not be compared.
-pub(crate) async fn contracts(app: &App, hash: &str) -> anyhow::Result<Fleet> {
+/// Asks the members for their contracts, except those with this hash. Returns also whether a contract
+/// is missing: a member did not answer, or its contract cannot be read.
+pub(super) async fn contracts(app: &App, hash: &str) -> anyhow::Result<(Vec<Read>, bool)> {
     let settings = app.settings()?;
     let bus = connect(app, &settings).await?;
     let members = bus.members().await?;
     let inspected = inspect_collected(&bus, members, app.global.patience()).await;
     let deadline = Instant::now() + TIME.max(app.global.timeout);
-    let mut fleet = Fleet::default();
-    let mut unknown = Vec::new();
     let members = inspected.iter().map(|it| (&it.member, contract_in(it)));
-    for (other, members) in by_contract(members) {
-        if other == hash {
-            continue;
-        }
-        match contract_of(&bus, other, &members, deadline).await {
-            Ok(read) => fleet.contracts.push(read),
-            Err(reasons) => unknown.push(Unknown { members, reasons }),
-        }
-    }
+    let mut groups = by_contract(members);
+    groups.remove(hash);
+    let (contracts, mut unknown) = read_each(&bus, groups, deadline).await;
     let is_equal = |it: &&Inspected| contract_in(it) == Some(hash);
     let equal = inspected.iter().filter(is_equal).count();
     app.remark(format_args!(
@@ -77,8 +65,14 @@ pub(crate) async fn contracts(app: &App, hash: &str) -> anyhow::Result<Fleet> {
             it.why_not().unwrap_or_default()
         )],
     }));
-    fleet.is_partial = report_unknown(app, &bus, &unknown).await;
-    Ok(fleet)
+    let (unknown, left) = still_running(&bus, unknown).await;
+    for one in &left {
+        app.remark(format_args!("{} left", names_of(&one.members)));
+    }
+    for why in unknown.iter().flat_map(|it| &it.reasons) {
+        app.warn(why);
+    }
+    Ok((contracts, !unknown.is_empty()))
 }
 
 /// Warns of the members that do not say their contract. They are no fault.
@@ -94,43 +88,51 @@ fn warn_of_those_without(app: &App, inspected: &[Inspected]) {
     }
 }
 
-/// Warns of the members whose contract should be known, and returns whether one of them still runs.
-async fn report_unknown(app: &App, bus: &Bus, unknown: &[Unknown<'_>]) -> bool {
+/// Splits off the members that have all left: nothing runs with their contract any more.
+pub(crate) async fn still_running<'a>(
+    bus: &Bus,
+    unknown: Vec<Unknown<'a>>,
+) -> (Vec<Unknown<'a>>, Vec<Unknown<'a>>) {
     if unknown.is_empty() {
-        return false;
+        return (unknown, Vec::new());
     }
-    // A member that left in the meantime does not run with its contract any more. Without the list,
-    // none of them did.
+    // Without the list, none of them has left.
     let running = bus.members().await.ok();
     let is_running = |member: &&Member| match &running {
         Some(running) => running.iter().any(|it| it.id == member.id),
         None => true,
     };
-    let mut is_partial = false;
-    for one in unknown {
-        if one.members.iter().any(is_running) {
-            one.reasons.iter().for_each(|why| app.warn(why));
-            is_partial = true;
-        } else {
-            app.remark(format_args!("{} left", names_of(&one.members)));
-        }
-    }
-    is_partial
+    let is_one_running = |it: &Unknown<'_>| it.members.iter().any(is_running);
+    unknown.into_iter().partition(is_one_running)
 }
 
 /// Asks all members about themselves, and those again that have just started: they may not have
 /// collected their contract yet.
 async fn inspect_collected(bus: &Bus, members: Vec<Member>, patience: Duration) -> Vec<Inspected> {
-    let mut inspected = inspect(bus, members, patience).await.members;
-    while inspected.iter().any(may_still_collect) {
+    let inspected = inspect(bus, members, patience).await.members;
+    let again = async |young: Vec<Inspected>| {
         sleep(PAUSE).await;
-        let (young, mut others): (Vec<_>, Vec<_>) =
-            inspected.into_iter().partition(may_still_collect);
         let young = young.into_iter().map(|it| it.member).collect();
-        others.extend(inspect(bus, young, patience).await.members);
-        inspected = others;
+        inspect(bus, young, patience).await.members
+    };
+    // A member that reconnects all the time, or a foreign one, may say for ever that it is young.
+    let deadline = Instant::now() + COLLECTS;
+    until_none(inspected, may_still_collect, again, deadline).await
+}
+
+/// Replaces those that are young, until none is or the time is over.
+async fn until_none<T>(
+    mut all: Vec<T>,
+    is_young: impl Fn(&T) -> bool,
+    again: impl AsyncFn(Vec<T>) -> Vec<T>,
+    deadline: Instant,
+) -> Vec<T> {
+    while Instant::now() < deadline && all.iter().any(&is_young) {
+        let (young, others): (Vec<_>, Vec<_>) = all.into_iter().partition(&is_young);
+        all = others;
+        all.extend(again(young).await);
     }
-    inspected
+    all
 }
 
 fn may_still_collect(inspected: &Inspected) -> bool {
@@ -158,7 +160,24 @@ pub(crate) fn by_contract<'a>(
     groups
 }
 
-/// Asks members with the same contract for it, until one tells it. Fails with the reason of each one.
+/// Asks for each contract. Returns those that were read, and the members of the others.
+pub(crate) async fn read_each<'a>(
+    bus: &Bus,
+    groups: impl IntoIterator<Item = (&'a str, Vec<&'a Member>)>,
+    deadline: Instant,
+) -> (Vec<Read>, Vec<Unknown<'a>>) {
+    let (mut read, mut unknown) = (Vec::new(), Vec::new());
+    for (hash, members) in groups {
+        match contract_of(bus, hash, &members, deadline).await {
+            Ok(contract) => read.push(contract),
+            Err(reasons) => unknown.push(Unknown { members, reasons }),
+        }
+    }
+    (read, unknown)
+}
+
+/// Asks members with the same contract for it, until one sends it. Fails with the reason of each one
+/// that was asked.
 pub(crate) async fn contract_of(
     bus: &Bus,
     hash: &str,
@@ -166,11 +185,11 @@ pub(crate) async fn contract_of(
     deadline: Instant,
 ) -> Result<Read, Vec<String>> {
     let mut reasons = Vec::new();
-    for member in members {
+    for member in members.iter().take(TRIES) {
         let told = told_by(bus, member, deadline).await;
         let told = told.map_err(|why| {
             let name = escape(&member.name);
-            format!("{name} did not tell its contract: {why}")
+            format!("{name} did not send its contract: {why}")
         });
         let read = match told {
             Ok(text) => read_apart(hash.to_owned(), names_of(members), text).await,
@@ -184,7 +203,7 @@ pub(crate) async fn contract_of(
     Err(reasons)
 }
 
-/// Asks a member for its contract, or returns why it did not tell it.
+/// Asks a member for its contract, or returns why it did not send it.
 async fn told_by(bus: &Bus, member: &Member, deadline: Instant) -> Result<String, String> {
     let Ok(response) = timeout_at(deadline, bus.contract_of(member.id)).await else {
         return Err("there was no time left".to_owned());
@@ -235,6 +254,32 @@ mod tests {
 
     use super::*;
     use crate::contract::with_hash;
+
+    #[tokio::test]
+    async fn a_contract_is_asked_for_again_until_none_is_young_and_never_after_the_deadline() {
+        let deadline = Instant::now() + TIME;
+        let older = async |young: Vec<u32>| young.into_iter().map(|age| age + 1).collect();
+        let is_young = |age: &u32| *age < 3;
+        let mut ages = until_none(vec![0, 7, 2], is_young, older, deadline).await;
+        ages.sort_unstable();
+        assert_eq!(ages, [3, 3, 7]);
+        let never = async |_: Vec<u32>| unreachable!("there is no time left");
+        let ages = until_none(vec![0], is_young, never, Instant::now()).await;
+        assert_eq!(ages, [0]);
+    }
+
+    #[tokio::test]
+    async fn few_of_many_members_are_asked_for_a_contract_that_they_do_not_have() {
+        let bus = Bus::builder("memory:few-are-asked").name("job-1");
+        let bus = bus.start().await.unwrap();
+        let members = bus.members().await.unwrap();
+        let [member] = &members[..] else {
+            unreachable!("the bus is the only member");
+        };
+        let deadline = Instant::now() + TIME;
+        let asked = contract_of(&bus, "0123456789abcdef", &[member; 200], deadline).await;
+        assert_eq!(asked.unwrap_err().len(), TRIES);
+    }
 
     #[test]
     fn what_is_not_the_announced_contract_is_refused() {

@@ -29,7 +29,7 @@ impl PayloadCheck {
     /// The check against the contract of the project, if it has one. A contract that cannot be read is a
     /// warning.
     pub(crate) fn of_project(app: &App) -> Result<Self, Problem> {
-        let Some(path) = settings::project()?.and_then(|project| project.contract) else {
+        let Some(path) = settings::contract()?.file else {
             return Ok(Self::default());
         };
         let contract = read(&path).map_err(|problem| not_checked(app, &problem.to_string()));

@@ -30,9 +30,7 @@ pub(super) fn path_of(file: Option<&Path>) -> Result<PathBuf, Problem> {
     if let Some(file) = file {
         return Ok(file.to_owned());
     }
-    let project = settings::project()?;
-    let of_project = project.and_then(|project| project.contract);
-    Ok(of_project.unwrap_or_else(|| FILE.into()))
+    Ok(settings::contract()?.file.unwrap_or_else(|| FILE.into()))
 }
 
 /// Reads the contract of the working tree.

@@ -64,10 +64,7 @@ fn of_another_program_only_what_both_have_is_compared() {
             "values": { name: shared }, "counters": { name: {} },
         }))
     };
-    let asked = Asked {
-        is_same_program: false,
-        ..Asked::default()
-    };
+    let asked = Asked::in_fleet("a", Some("b"));
     let findings = |format| {
         let report = check(&of("a", "uint32"), &of("b", format), &asked).unwrap();
         report
@@ -162,6 +159,11 @@ fn a_schema_that_is_lost_is_warned_of_on_purpose_or_not() {
     assert_eq!(
         found(&known, &unknown),
         [(Level::Warning, Some(Rule::NoSchema), None)]
+    );
+    let in_fleet = check(&known, &unknown, &Asked::in_fleet("a", Some("b"))).unwrap();
+    assert_eq!(
+        in_fleet.findings[0].text,
+        "processes like b have no schema of it: nothing can be checked"
     );
     assert_eq!(found(&unknown, &known), [(Level::Fine, None, None)]);
     assert_eq!(

@@ -50,12 +50,24 @@ async fn a_contract_that_the_others_cannot_read_is_an_error_with_the_rule_and_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_break_that_the_project_allows_is_no_finding() {
+async fn breaks_that_the_project_allows_are_counted_if_its_file_can_be_read() {
     let (fleet, _bus, _other) = with_two_contracts("text").await;
     let exception = "[[contract.allow]]\nrule = \"type-changed\"\nevent = \"fleet.checked\"\n\
                      reason = \"no member sends it\"\n";
     fleet.write("tidings.toml", exception);
-    examine(&fleet).has_only(&[]);
+    let examination = examine(&fleet);
+    examination.has_only(&[]);
+    let counted = "can read the others except for 2 breaks that the project allows: ";
+    let text = examination.text("member-contracts");
+    assert!(text.contains(counted), "{text}");
+
+    fleet.write("tidings.toml", &format!("{exception}until = \"soon\"\n"));
+    let examination = examine(&fleet);
+    examination.has_only(&[("member-contracts", "error"); 2]);
+    let findings = examination.of("member-contracts");
+    let skipped = findings.iter().find(|it| it["severity"] == "skipped");
+    let text = skipped.unwrap()["text"].as_str().unwrap();
+    assert!(text.contains("`until` must be a day"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

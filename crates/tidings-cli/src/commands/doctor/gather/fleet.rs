@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::commands::doctor::facts::{Connected, Echo, Fleet, MemberFacts, Refusal, Silence};
 use crate::commands::doctor::gather::contracts;
 use crate::contract::Exceptions;
+use crate::exit::Problem;
 
 /// The wait for the own event.
 const ECHO: Duration = Duration::from_secs(2);
@@ -16,7 +17,7 @@ const ECHO: Duration = Duration::from_secs(2);
 pub(super) async fn look(
     app: &App,
     bus: Result<Bus, StartError>,
-    exceptions: Exceptions,
+    exceptions: Result<Exceptions, Problem>,
 ) -> (Result<Connected, Refusal>, Fleet) {
     let bus = match bus {
         Ok(bus) => bus,
