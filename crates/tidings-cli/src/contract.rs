@@ -31,7 +31,7 @@ pub(crate) mod tests;
 pub(crate) use self::allow::{Day, Exception, Exceptions};
 pub(crate) use self::asyncapi::asyncapi;
 pub(crate) use self::budget::TooComplex;
-pub(crate) use self::check::{Asked, Finding, Level, Names, Report, check};
+pub(crate) use self::check::{Asked, Finding, Level, Report, check};
 pub(crate) use self::json_schema::JsonSchemas;
 pub(crate) use self::lint::{Remark, lint};
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::asked::{Group, Groups};
 use crate::commands::schema::{exceptions, names_of};
-use crate::contract::{Asked, Finding, Level, Names, Report, Rule, check};
+use crate::contract::{Asked, Finding, Level, Report, Rule, check};
 
 /// The time in which comparisons begin. The others are made when a page asks again.
 const ROUND: Duration = Duration::from_secs(5);
@@ -101,14 +101,7 @@ fn name_of(group: &Group) -> String {
 fn compare(pair: &Pair, old: &Group, new: &Group) -> Option<Result<OfPair, String>> {
     let (old, new) = (old.contract.as_ref().ok()?, new.contract.as_ref().ok()?);
     let [(_, old_name), (_, new_name)] = pair;
-    let asked = Asked {
-        is_same_program: false,
-        names: Names {
-            old: format!("processes like {old_name}"),
-            new: format!("processes like {new_name}"),
-        },
-        ..Asked::default()
-    };
+    let asked = Asked::in_fleet(old_name, Some(new_name));
     let compared = check(old, new, &asked);
     let compared = compared.map(|mut report| {
         // As for `schema check`, if the console runs in the directory of the project.
