@@ -9,7 +9,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::io::{self, Write as _};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use tokio::time::{Sleep, sleep};
 use crate::namespace::channel::Channel;
 pub(crate) use crate::resp::scan::KINDS;
 use crate::resp::scan::{Scan, line, malformed, parsed};
+use crate::task::mutex::Mutex;
 
 /// The bytes that are read at once, besides the rest of a large value. Smaller frames are copied, so
 /// that a queued event holds no more than its own frame in memory.
@@ -197,7 +198,7 @@ impl Client {
             .map(|_| oneshot::channel())
             .map(|(caller, answer)| (Caller::Unparsed(caller), Unparsed(answer)))
             .unzip();
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         if !state.has_ended {
             write(&mut state.unwritten);
             state.callers.extend(callers);
@@ -213,7 +214,7 @@ impl Client {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> oneshot::Receiver<RedisResult<Value>> {
         let (caller, answer) = oneshot::channel();
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         if !state.has_ended {
             write(&mut state.unwritten);
             state.callers.push_back(Caller::Parsed(caller, permit));
@@ -223,7 +224,7 @@ impl Client {
 
     /// The reason why the connection has ended, if it did so by itself.
     pub(crate) fn end(&self) -> Option<io::Error> {
-        let (kind, text) = self.shared.lock().end.clone()?;
+        let (kind, text) = self.shared.state.lock().end.clone()?;
         Some(io::Error::new(kind, text))
     }
 
@@ -326,17 +327,13 @@ impl Caller {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn next_caller(&self) -> Option<Caller> {
-        self.lock().callers.pop_front()
+        self.state.lock().callers.pop_front()
     }
 
     /// Ends all waits for answers.
     fn end(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.has_ended = true;
         let callers = std::mem::take(&mut state.callers);
         drop(state);
@@ -400,7 +397,7 @@ impl Driver {
             return Poll::Pending;
         };
         self.stage = Stage::Ended;
-        self.shared.lock().end = Some((error.kind(), error.to_string()));
+        self.shared.state.lock().end = Some((error.kind(), error.to_string()));
         if let Some(caller) = self.shared.next_caller() {
             caller.fail(error.into());
         }
@@ -427,7 +424,7 @@ impl Driver {
                 self.writing.clear();
                 self.writing.shrink_to(MAX_READ);
                 self.written = 0;
-                std::mem::swap(&mut self.writing, &mut self.shared.lock().unwritten);
+                std::mem::swap(&mut self.writing, &mut self.shared.state.lock().unwritten);
             }
             if self.writing.is_empty() {
                 if !self.is_flushed {

@@ -1,11 +1,12 @@
 //! The heartbeat: checks end to end that this process receives what it sends.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use crate::error::connect::ConnectError;
+use crate::task::mutex::Mutex;
 
 /// The shortest interval of keepalives.
 const MIN_KEEPALIVE: Duration = Duration::from_millis(250);
@@ -53,30 +54,30 @@ impl Heartbeat {
 
     /// The interval of keepalives on each connection.
     pub(crate) fn keepalive(&self) -> Duration {
-        *lock(&self.keepalive)
+        *self.keepalive.lock()
     }
 
     /// Shortens the keepalive interval: a connection was cut that was idle for `quiet`.
     pub(crate) fn was_cut(&self, quiet: Duration) {
-        let mut keepalive = lock(&self.keepalive);
+        let mut keepalive = self.keepalive.lock();
         *keepalive = shortened(*keepalive, quiet.min(*keepalive));
     }
 
     /// Reports that the send connection cannot be used any more.
     pub(crate) fn report(&self, broken: Broken) {
-        *lock(&self.why_broken) = Some(broken);
+        *self.why_broken.lock() = Some(broken);
         self.broken.notify_one();
     }
 
     /// The error with which Redis rejects this bus, if it does: after a change of permissions, for
     /// example.
     pub(crate) fn refusal(&self) -> Option<Arc<str>> {
-        lock(&self.refused).clone()
+        self.refused.lock().clone()
     }
 
     /// Takes the last report of the send task.
     pub(crate) fn take_report(&self) -> Broken {
-        let broken = lock(&self.why_broken).take();
+        let broken = self.why_broken.lock().take();
         broken.unwrap_or(Broken {
             why: ConnectError::Lost,
             was_idle: false,
@@ -87,20 +88,16 @@ impl Heartbeat {
     /// arrive. The first frame without an echo counts: later ones must not extend the wait. The time
     /// of sending is used, not that of the reply, because the echo can arrive before the reply.
     pub(crate) fn published(&self, at: Instant) {
-        lock(&self.published).get_or_insert(at);
+        self.published.lock().get_or_insert(at);
     }
 
     /// The time at which the first own frame without an echo was sent. Frames of other nodes do not
     /// count: they may come from another server than the one that this node sends to.
     pub(crate) fn awaited(&self, echoed: Instant) -> Option<Instant> {
-        let mut published = lock(&self.published);
+        let mut published = self.published.lock();
         *published = published.filter(|published| *published > echoed);
         *published
     }
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Returns the keepalive interval after a connection was cut that was idle for `quiet`.

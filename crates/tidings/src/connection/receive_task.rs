@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::unconstrained;
 use tokio::time::{sleep, sleep_until};
 
-use crate::connection::heartbeat::{Broken, Heartbeat, lock};
+use crate::connection::heartbeat::{Broken, Heartbeat};
 use crate::connection::outage::Outage;
 use crate::connection::polling::PollSchedule;
 use crate::connection::session::if_any;
@@ -361,12 +361,12 @@ impl ReceiveTask {
             attempts = attempts.saturating_add(1);
             match self.transport.connect().await {
                 Ok(connected) => {
-                    *lock(&self.heartbeat.refused) = None;
+                    *self.heartbeat.refused.lock() = None;
                     return (connected, attempts);
                 }
                 Err(why) => {
                     let refused = why.is_final().then(|| report(&why).to_string().into());
-                    *lock(&self.heartbeat.refused) = refused;
+                    *self.heartbeat.refused.lock() = refused;
                     if let Some(lasts) = outage.warning(tokio::time::Instant::now()) {
                         tracing::warn!(
                             node = %self.node,

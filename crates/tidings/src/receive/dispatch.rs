@@ -1,7 +1,7 @@
 //! The subscriptions of a bus, and the listeners of its control events. No I/O.
 
 use std::any::TypeId;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use tokio::sync::Notify;
 
@@ -11,6 +11,7 @@ use crate::receive::control::{ControlListener, ControlListeners};
 use crate::receive::request::Respond;
 use crate::receive::routes::Table;
 use crate::receive::subscription::SubscriptionSlot;
+use crate::task::mutex::Mutex;
 
 /// The subscriptions, control listeners and requests of a bus.
 #[derive(Debug)]
@@ -74,6 +75,6 @@ impl Dispatcher {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }

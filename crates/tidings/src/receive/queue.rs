@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
@@ -11,6 +10,7 @@ use tokio::sync::Notify;
 
 use crate::observe::metrics::Level;
 use crate::receive::batch::Batch;
+use crate::task::mutex::Mutex;
 
 /// The policy for events that find a handler's queue full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Queue {
 
     /// Adds as many events as fit and returns the rest.
     pub(crate) fn push(&self, mut batch: Batch) -> Push {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.end != End::Open {
             return Push::Done;
         }
@@ -130,7 +130,7 @@ impl Queue {
     pub(crate) fn push_dropping_oldest(&self, mut batch: Batch) -> u64 {
         // Dropped after the lock: their `Drop` is code of the application.
         let mut dropped = Vec::new();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.end != End::Open {
             return 0;
         }
@@ -162,7 +162,7 @@ impl Queue {
 
     /// Marks the queue as stuck, after a wait for room that failed.
     pub(crate) fn mark_stuck(&self) {
-        self.lock().is_stuck = true;
+        self.state.lock().is_stuck = true;
     }
 
     /// Returns the next batch; `None` once the queue is closed, or drained and empty.
@@ -180,7 +180,7 @@ impl Queue {
     }
 
     fn take(&self) -> Poll<Option<Batch>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         match self.pop(&mut state) {
             Some(batch) => Poll::Ready(Some(batch)),
             None if state.end == End::Open => Poll::Pending,
@@ -199,7 +199,7 @@ impl Queue {
 
     /// Accepts no new events; those in the queue can still be taken.
     pub(crate) fn drain(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.end == End::Open {
             state.end = End::Draining;
         }
@@ -209,7 +209,7 @@ impl Queue {
 
     /// Empties the queue for good, and returns the number of dropped events.
     pub(crate) fn close(&self) -> u64 {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.end = End::Closed;
         self.is_closed.store(true, Ordering::Release);
         let events = std::mem::take(&mut state.events) as u64;
@@ -225,7 +225,7 @@ impl Queue {
 
     /// The number of events in the queue.
     pub(crate) fn len(&self) -> usize {
-        self.lock().events
+        self.state.lock().events
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -235,10 +235,6 @@ impl Queue {
     fn wake_all(&self) {
         self.reader.wake();
         self.room.notify_one();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, QueueState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -306,12 +302,12 @@ mod tests {
         let queue = queue(4);
         (1..=4).for_each(|number| assert!(fits(&queue.push(Batch::for_test(number..=number, 1)))));
         queue.mark_stuck();
-        queue.pop(&mut queue.lock());
+        queue.pop(&mut queue.state.lock());
         assert!(matches!(
             queue.push(Batch::for_test(5..=5, 1)),
             Push::Stuck(_)
         ));
-        queue.pop(&mut queue.lock());
+        queue.pop(&mut queue.state.lock());
         assert!(fits(&queue.push(Batch::for_test(6..=6, 1))));
         assert_eq!(numbers(&queue), [3, 4, 6]);
     }
@@ -338,7 +334,7 @@ mod tests {
             queue.push(Batch::for_test(2..=2, 1)),
             Push::Stuck(_)
         ));
-        queue.pop(&mut queue.lock());
+        queue.pop(&mut queue.state.lock());
         queue.push(Batch::for_test(3..=3, 500));
         queue.mark_stuck();
         assert!(fits(&queue.push(Batch::for_test(4..=4, 1))));

@@ -1,12 +1,13 @@
 //! The query for the members, whose sequence numbers must stay remembered when there are more
 //! senders than the memory has room for.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tidings_codec::NodeId;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::task::mutex::Mutex;
 
 /// The maximum age of an answer: it lacks members that joined since.
 const FRESH: Duration = Duration::from_secs(2);
@@ -28,8 +29,7 @@ struct Members {
 impl Remembered {
     /// Takes a fresh answer, or requests one.
     pub(crate) fn ask(&self) -> Option<Vec<NodeId>> {
-        let members = self.members.lock();
-        let members = members.unwrap_or_else(PoisonError::into_inner).take();
+        let members = self.members.lock().take();
         let members = members.filter(|members| members.at.elapsed() < FRESH);
         if members.is_none() {
             self.wanted.notify_one();
@@ -48,7 +48,7 @@ impl Remembered {
     }
 
     fn put(&self, members: Members) {
-        *self.members.lock().unwrap_or_else(PoisonError::into_inner) = Some(members);
+        *self.members.lock() = Some(members);
     }
 
     /// Stores an answer of this moment.

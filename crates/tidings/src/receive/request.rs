@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use serde::Serialize;
 use tidings_codec::{EncodeError, Encoder, Format, Header, NodeId, Payload, RawEvent};
@@ -10,6 +10,7 @@ use tidings_codec::{EncodeError, Encoder, Format, Header, NodeId, Payload, RawEv
 use crate::error::failure::{Failure, HandlerFailure};
 use crate::error::report;
 use crate::event::name::is_control_event;
+use crate::task::mutex::Mutex;
 use crate::task::panic::caught;
 
 /// The entry of an event's `meta` that holds a request's id, in the request and in its responses.
@@ -100,7 +101,7 @@ impl IncomingRequest {
         let mut bytes = Vec::new();
         // Not under the lock: `Serialize` is code of the application.
         Encoder::new(format, &mut bytes).encode(value)?;
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.value.is_empty() && !Payload::new(format, &bytes).is_null() {
             state.value = bytes;
         }
@@ -109,7 +110,7 @@ impl IncomingRequest {
 
     /// Counts a handler as done. The first failure counts.
     pub(crate) fn end(&self, failure: Option<String>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.running = state.running.saturating_sub(1);
         if state.failure.is_none() {
             state.failure = failure;
@@ -120,15 +121,11 @@ impl IncomingRequest {
             Arc::clone(&self.requests).reply(self.from, reply);
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, RequestState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for IncomingRequest {
     fn drop(&mut self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.running == 0 {
             return;
         }

@@ -2,7 +2,7 @@
 
 use std::mem::replace;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tidings_codec::{Format, FrameWriter, NodeId};
@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::event::position::JournalPosition;
 use crate::send::given_up::{GivenUpEvents, GivenUpFrame};
+use crate::task::mutex::Mutex;
 
 /// A frame without sequence numbers yet.
 #[derive(Debug)]
@@ -85,7 +86,7 @@ impl FrameResult {
 
     /// The send of this event was cancelled. If the frame fails, the event is reported as a fed one.
     pub(crate) fn nobody_waits(&self, index: u32) {
-        let given_up = match &mut *self.lock_unawaited() {
+        let given_up = match &mut *self.unawaited.lock() {
             Unawaited::Waiting(unawaited) => {
                 unawaited.push(index);
                 return;
@@ -100,19 +101,13 @@ impl FrameResult {
     pub(crate) fn give_up(&self, given_up: &GivenUpFrame, fed: &[Range<u32>]) {
         let mut unawaited: Vec<u32> = fed.iter().cloned().flatten().collect();
         let before = replace(
-            &mut *self.lock_unawaited(),
+            &mut *self.unawaited.lock(),
             Unawaited::GivenUp(given_up.clone()),
         );
         if let Unawaited::Waiting(mut abandoned) = before {
             unawaited.append(&mut abandoned);
         }
         self.given_up.report(given_up, &unawaited);
-    }
-
-    fn lock_unawaited(&self) -> MutexGuard<'_, Unawaited> {
-        self.unawaited
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn resolve(&self, outcome: Outcome) {

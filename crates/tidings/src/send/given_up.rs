@@ -2,7 +2,7 @@
 //! flush.
 
 use std::mem::take;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tidings_codec::{Limits, read_frame};
@@ -11,6 +11,7 @@ use crate::error::failure::Failure;
 use crate::error::send::{FlushError, Undelivered};
 use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::observe::reports::Reports;
+use crate::task::mutex::Mutex;
 
 /// The maximum number of events that a flush lists; the others are only counted.
 const LISTED: usize = 10_000;
@@ -69,7 +70,7 @@ impl GivenUpEvents {
             event: first.event.clone(),
             why: first.why.clone(),
         });
-        let mut all = self.lock();
+        let mut all = self.undelivered.lock();
         for one in undelivered {
             if all.undelivered.len() < LISTED {
                 all.undelivered.push(one);
@@ -81,18 +82,12 @@ impl GivenUpEvents {
 
     /// Returns the events that were given up since the last call, as an error.
     pub(crate) fn take(&self) -> Result<(), FlushError> {
-        let UndeliveredEvents { undelivered, more } = take(&mut *self.lock());
+        let UndeliveredEvents { undelivered, more } = take(&mut *self.undelivered.lock());
         if undelivered.is_empty() {
             Ok(())
         } else {
             Err(FlushError { undelivered, more })
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, UndeliveredEvents> {
-        self.undelivered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use crate::observe::trace::Carried;
 use crate::send::frame::{FrameMeta, FrameResult, OpenFrame, Outcome, Slot};
 use crate::send::given_up::GivenUpEvents;
 use crate::task::inline::InlineTask;
+use crate::task::mutex::Mutex;
 
 /// The size in bytes at which a frame is closed. Measured: 256 KiB has 25-50 % more throughput
 /// than 64 KiB, and 1 MiB no more than that.
@@ -254,7 +255,7 @@ impl Outgoing {
         manner: Manner,
         encode: &impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Option<Slot>, SendError> {
-        let mut lock = self.lock();
+        let mut lock = self.state.lock();
         let state = &mut *lock;
         match state.shut {
             Some(Shut::Closed) => return Err(SendError::Closed),
@@ -288,7 +289,7 @@ impl Outgoing {
 
     /// The error of an event for which there is no room.
     pub(crate) fn no_room(&self, event: &str, wait: Wait) -> SendError {
-        let limit = self.limit(wait, self.lock().is_unreachable);
+        let limit = self.limit(wait, self.state.lock().is_unreachable);
         let why = SendFailure::QueueFull { limit };
         SendError::new(event, Unconfirmed::NotSent(why))
     }
@@ -421,7 +422,7 @@ impl Outgoing {
     async fn let_others_join(&self) {
         let mut before = 0;
         for _ in 0..JOINS {
-            let events = self.lock().events;
+            let events = self.state.lock().events;
             if events == before {
                 return;
             }
@@ -431,12 +432,12 @@ impl Outgoing {
     }
 
     pub(crate) fn take(&self) -> Option<OpenFrame> {
-        self.lock().take()
+        self.state.lock().take()
     }
 
     /// Takes all frames whose timeout has passed.
     pub(crate) fn expired(&self, now: Instant) -> Vec<OpenFrame> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.close_if_old(self.slice());
         let is_young =
             |open: &OpenFrame| now.duration_since(open.meta.since) < self.settings.timeout;
@@ -450,14 +451,14 @@ impl Outgoing {
 
     /// The time at which the oldest waiting frame must be given up.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        let state = self.lock();
+        let state = self.state.lock();
         let oldest = state.closed.front().or(state.open.as_ref())?;
         Some(oldest.meta.since + self.settings.timeout)
     }
 
     /// Sets the outcome of a frame and frees its bytes.
     pub(crate) fn resolve(&self, meta: &FrameMeta, outcome: Outcome) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.bytes -= meta.bytes;
         self.set_bytes(state.bytes);
         state.events -= meta.events;
@@ -475,7 +476,7 @@ impl Outgoing {
         };
         // Nothing is copied into the `Vec`.
         buffer.clear();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.spare.len() < SPARE {
             state.spare.push(buffer.into());
         }
@@ -483,7 +484,7 @@ impl Outgoing {
 
     /// Waits until all frames that are in the queue now are resolved.
     pub(crate) async fn settled(&self) {
-        let newest = self.lock().newest.clone();
+        let newest = self.state.lock().newest.clone();
         if let Some(newest) = newest {
             newest.outcome().await;
         }
@@ -506,20 +507,20 @@ impl Outgoing {
     /// Sets the state of the connection. While Redis is unreachable, more may be fed, and a
     /// volatile bus rejects events.
     pub(crate) fn set_unreachable(&self, is_unreachable: bool) {
-        self.lock().is_unreachable = is_unreachable;
+        self.state.lock().is_unreachable = is_unreachable;
         // The limit of fed events has changed.
         self.room.notify_waiters();
     }
 
     /// Accepts no more events. The first reason counts.
     pub(crate) fn shut(&self, why: Shut) {
-        self.lock().shut.get_or_insert(why);
+        self.state.lock().shut.get_or_insert(why);
         self.room.notify_waiters();
     }
 
     /// Returns true if nothing waits. Frames in flight do not count.
     pub(crate) fn is_empty(&self) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         state.open.is_none() && state.closed.is_empty()
     }
 
@@ -535,12 +536,7 @@ impl Outgoing {
 
     /// The number of events without an outcome.
     pub(crate) fn unresolved(&self) -> u64 {
-        self.lock().events
-    }
-
-    #[inline]
-    fn lock(&self) -> MutexGuard<'_, OutgoingState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().events
     }
 }
 

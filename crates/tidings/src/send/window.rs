@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::timeout;
+
+use crate::task::mutex::Mutex;
 
 /// The maximum number of bytes without an echo, if there is no lower one.
 const WINDOW: usize = 4 << 20;
@@ -105,7 +106,7 @@ impl SendWindow {
     }
 
     pub(crate) fn sent(&self, sent: Sent) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.numbered = state.numbered.max(sent.end());
         if state.is_disconnected {
             return;
@@ -117,7 +118,7 @@ impl SendWindow {
     /// Removes the frames with numbers from this one on: they were not published, and their numbers are
     /// given to other frames.
     pub(crate) fn take_back(&self, first: u64) {
-        let mut lock = self.lock();
+        let mut lock = self.state.lock();
         let state = &mut *lock;
         while let Some(last) = state.frames.pop_back_if(|sent| sent.first >= first) {
             state.bytes -= last.bytes;
@@ -133,7 +134,7 @@ impl SendWindow {
     /// Removes an own frame, with those sent before it, which will not arrive any more. Returns
     /// `None` for other frames.
     pub(crate) fn receive(&self, frame: &[u8]) -> Option<Sent> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let (ours, head) = (state.frames.front()?, head(frame));
         if ours.head[..SENDER] != head[..SENDER] {
             return None;
@@ -156,7 +157,7 @@ impl SendWindow {
     /// Returns true if a frame under this node's id, which is not in the window, is forged by its
     /// numbers.
     pub(crate) fn is_forged(&self, first: u64, events: u32) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         let end = first.saturating_add(u64::from(events));
         let is_late = |numbers: &Range<u64>| numbers.start <= first && end <= numbers.end;
         // The numbers were never used, or are those of another frame.
@@ -177,14 +178,14 @@ impl SendWindow {
         if claimed <= next {
             return next;
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.numbered = state.numbered.max(claimed);
         claimed
     }
 
     /// The events of the last echo are in the queues.
     pub(crate) fn handed_over(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.is_handing_over = false;
         let is_all = state.are_all_received();
         drop(state);
@@ -202,13 +203,15 @@ impl SendWindow {
             tokio::pin!(all_received);
             all_received.as_mut().enable();
             let count = {
-                let state = self.lock();
+                let state = self.state.lock();
                 if state.are_all_received() {
                     return;
                 }
                 state.count
             };
-            if timeout(ECHO_TIMEOUT, all_received).await.is_err() && self.lock().count == count {
+            if timeout(ECHO_TIMEOUT, all_received).await.is_err()
+                && self.state.lock().count == count
+            {
                 return;
             }
         }
@@ -216,7 +219,7 @@ impl SendWindow {
 
     /// Returns true if the window is full.
     pub(crate) fn is_far_ahead(&self) -> bool {
-        let is_far_ahead = self.lock().bytes > self.limit;
+        let is_far_ahead = self.state.lock().bytes > self.limit;
         if is_far_ahead {
             self.is_wanted.notify_one();
         }
@@ -225,7 +228,7 @@ impl SendWindow {
 
     /// Returns true if a task waits for an echo.
     pub(crate) fn is_awaited(&self) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         state.waiting > 0 || state.bytes > self.limit
     }
 
@@ -236,7 +239,7 @@ impl SendWindow {
 
     /// Empties the window: the connection is new, or an echo does not arrive.
     pub(crate) fn forget(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let all = state.frames.len();
         state.give_up(all);
         state.frames.clear();
@@ -248,12 +251,8 @@ impl SendWindow {
 
     /// Closes the window: the receive task has ended.
     pub(crate) fn stop(&self) {
-        self.lock().is_disconnected = true;
+        self.state.lock().is_disconnected = true;
         self.forget();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, WindowState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -262,7 +261,7 @@ struct Waiting<'a>(&'a SendWindow);
 
 impl<'a> Waiting<'a> {
     fn begin(window: &'a SendWindow) -> Self {
-        window.lock().waiting += 1;
+        window.state.lock().waiting += 1;
         window.is_wanted.notify_one();
         Self(window)
     }
@@ -270,7 +269,7 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.lock().waiting -= 1;
+        self.0.state.lock().waiting -= 1;
     }
 }
 
