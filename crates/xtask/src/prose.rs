@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
 use crate::links::FOLDERS;
-use crate::tool::repository;
+use crate::tool::{repository, tool};
 
 /// The most words of a page in parts one and two and of a guide, without code.
 const WORDS: usize = 1_500;
@@ -39,8 +39,14 @@ const COMPARING: [&str; 4] = [
     "promises.md",
 ];
 
-/// Pages and folders whose `text` blocks tests compare with what a program prints.
-const COMPARED: [&str; 4] = ["cli.md", "console.md", "shop", "tutorial"];
+/// The folders of which a reader in the tests compares each `text` block with what a program prints.
+const COMPARED: [&str; 2] = ["shop", "tutorial"];
+
+/// The page whose `console` blocks are compared in the same way.
+const SESSIONS: &str = "cli.md";
+
+/// The tests that compare single blocks of other pages.
+const TESTS: &str = "crates/tidings-cli/tests";
 
 /// Checks all pages of the book.
 pub(crate) fn look() -> Result<()> {
@@ -137,13 +143,26 @@ fn problems(part: &str, page: &Path, text: &str) -> Vec<String> {
 /// Returns a problem if a block shows output that no test compares. Addresses, settings, formats and
 /// pictures are marked as such.
 fn unverified(page: &Path, kind: &CodeBlockKind<'_>) -> Option<String> {
-    let CodeBlockKind::Fenced(words) = kind else {
-        return None;
+    let words = match kind {
+        CodeBlockKind::Fenced(words) => &**words,
+        CodeBlockKind::Indented => "",
     };
-    let is_output = words.split(',').next() == Some("text");
-    let is_compared = COMPARED.iter().any(|it| page.starts_with(it));
-    let problem = "a `text` block is output, which a test compares".to_owned();
-    (is_output && !is_compared).then_some(problem)
+    let (language, name) = words.split_once(',').unwrap_or((words, ""));
+    let is_fine = match language {
+        "" => return Some("a code block has no language".to_owned()),
+        "console" => page == Path::new(SESSIONS),
+        "text" => COMPARED.iter().any(|it| page.starts_with(it)) || is_shown(page, name),
+        _ => true,
+    };
+    let problem = format!("no test compares the output in the block `{words}`");
+    (!is_fine).then_some(problem)
+}
+
+/// Returns whether a test takes the block `text,NAME` of a page.
+fn is_shown(page: &Path, name: &str) -> bool {
+    let call = format!("shown(\"{}\", \"{name}\")", page.display());
+    let search = tool("git").args(["grep", "--quiet", "--fixed-strings", &call, "--", TESTS]);
+    search.run().is_ok_and(|status| status.success())
 }
 
 /// Returns what is wrong with the words of a text.
@@ -178,7 +197,11 @@ mod tests {
             problems_of("A handler.\n\n```url\na listener\n```\n"),
             [""; 0]
         );
-        assert_eq!(problems_of("```text\nan answer\n```\n").len(), 1);
+        for unverified in ["text", "text,first", "console", ""] {
+            let block = format!("```{unverified}\nan answer\n```\n");
+            assert_eq!(problems_of(&block).len(), 1, "{unverified}");
+        }
+        assert_eq!(problems_of("    an answer\n").len(), 1);
         assert_eq!(
             problems_of("| a | b |\n| --- | --- |\n| c | d |\n"),
             [""; 0]

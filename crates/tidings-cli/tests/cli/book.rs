@@ -26,6 +26,7 @@ mod tutorial;
 use futures_util::future::join_all;
 
 use self::blocks::{of_markdown, repository};
+pub(crate) use self::blot::is_same;
 use self::fleets::fleet_of;
 use self::page::{Difference, Page, Session};
 use self::session::run;
@@ -56,24 +57,10 @@ async fn differences(session: Session) -> Vec<Difference> {
     run(session, stage).await
 }
 
-/// Returns the lines of the `text` block with this text, in a page whose blocks other tests compare.
-/// Numbers and the width of columns differ from run to run.
-pub(crate) fn shown(page: &str, with: &str) -> Vec<String> {
+/// Returns the lines of the block `text,NAME` of a page. `cargo xtask check words` finds such blocks
+/// for which there is no call.
+pub(crate) fn shown(page: &str, name: &str) -> Vec<String> {
     let blocks = of_markdown(&repository("docs/src").join(page));
-    let mut blocks = blocks.iter().filter(|it| it.place().0 == "text");
-    let block = blocks.find(|it| it.text.contains(with));
-    block.unwrap().text.lines().map(form).collect()
-}
-
-/// Returns a line with 0 for each number, and one space for several.
-pub(crate) fn form(line: &str) -> String {
-    let mut form = String::new();
-    for letter in line.trim().chars() {
-        let is_number = letter.is_ascii_digit() || letter == '.' && form.ends_with('0');
-        let letter = if is_number { '0' } else { letter };
-        if !(form.ends_with(letter) && (is_number || letter == ' ')) {
-            form.push(letter);
-        }
-    }
-    form
+    let block = blocks.iter().find(|it| it.place() == ("text", name));
+    block.unwrap().text.lines().map(str::to_owned).collect()
 }

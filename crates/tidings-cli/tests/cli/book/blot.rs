@@ -7,7 +7,7 @@ const UNITS: [&str; 7] = ["ns", "µs", "ms", "s", "m", "h", "d"];
 const SIZES: [&str; 3] = ["K", "M", "G"];
 
 /// Returns whether the page shows this line.
-pub(super) fn is_same(shown: &str, printed: &str) -> bool {
+pub(crate) fn is_same(shown: &str, printed: &str) -> bool {
     match shown.strip_suffix(" …") {
         Some(beginning) => blot(printed).starts_with(&blot(beginning)),
         None => blot(shown) == blot(printed),
@@ -48,7 +48,8 @@ fn is_part_of_word(character: char) -> bool {
     character.is_alphanumeric() || ".:-,".contains(character)
 }
 
-/// Adds a word. A duration of two words or with two units is one, and a number per second is, too.
+/// Adds a word. A duration of two words or with two units is one, and so is a number per second. A
+/// number of bytes is a size.
 fn push(parts: &mut Vec<String>, word: &str) {
     const DURATION: &str = "DURATION";
     let before = parts.len().checked_sub(2).map(|at| parts[at].clone());
@@ -60,6 +61,10 @@ fn push(parts: &mut Vec<String>, word: &str) {
         Some(before) if is_unit && is_number(&before) => {
             parts.truncate(parts.len() - 2);
             parts.push(DURATION.to_owned());
+        }
+        Some(before) if is_after_space && word == "bytes" && is_number(&before) => {
+            parts.truncate(parts.len() - 2);
+            parts.push("SIZE".to_owned());
         }
         Some(before) if is_after_space && before == DURATION && kind(word) == DURATION => {
             parts.pop();
@@ -80,7 +85,8 @@ fn kind(word: &str) -> &str {
     match () {
         () if is_id(word) => "ID",
         () if parts.len() == 2 && parts[0] == "bench" && is_id(parts[1]) => "ID",
-        () if word.len() == 12 && colons.eq([2, 5]) => "TIME",
+        () if word.len() == 12 && colons.clone().eq([2, 5]) => "TIME",
+        () if word.len() == 24 && word.ends_with('Z') && colons.eq([13, 16]) => "TIME",
         () if parts.len() == 2 && parts.iter().all(|it| is_digits(it)) && word.len() > 12 => {
             "POSITION"
         }
@@ -111,6 +117,11 @@ fn what_differs_between_two_runs_is_not_compared() {
         ("12:30:25.118  api-1  {}", "00:00:00.000  api-1  {}"),
         ("1764332423371-2  1s ago", "1864332423371-0  9m 58s ago"),
         ("50,000/s sent", "999/s sent"),
+        ("limits, 17 bytes: set", "limits, 8 bytes: set"),
+        (
+            "2026-11-30T09:12:40.118Z send",
+            "2027-01-02T10:00:00.000Z send",
+        ),
         ("in bench-7f3a1c09 at", "in bench-00000000 at"),
         ("contract  9c1185a5c5e9fc54", "contract  f2b57075077ea944"),
         (

@@ -23,16 +23,13 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tidings_testkit::free_port;
 
-use super::blocks::Block;
+use super::blocks::{Block, pages, repository};
 use super::editor::{apply, delete, paste};
 use super::terminal::Terminal;
 use crate::support::Sandbox;
 
 /// The ports that the pages have: of Redis, and of web services.
 const PORTS: [&str; 4] = ["6400", "8080", "8081", "8082"];
-
-/// The programs of part two, of which the pages know only their own.
-const SHOP: [&str; 5] = ["ask", "deploy", "events", "slow", "web"];
 
 /// The deadline of a command of it: other programs may use the processors, too.
 const PATIENCE: Duration = Duration::from_mins(30);
@@ -81,10 +78,14 @@ impl Reader {
         let folder = sandbox.path("reader");
         let examples = folder.join("shop/target/debug/examples");
         fs::create_dir_all(&examples).unwrap();
-        for name in SHOP {
-            symlink(built("examples/shop"), examples.join(name)).unwrap();
+        // One program has the modules of `examples/shop`, except for `handlers`.
+        for module in pages(&repository("examples/shop"), "rs") {
+            let name = module.file_stem().unwrap();
+            let of_its_own = name == "handlers";
+            let program = if of_its_own { "handlers" } else { "shop" };
+            let program = built(&format!("examples/{program}"));
+            symlink(program, examples.join(name)).unwrap();
         }
-        symlink(built("examples/handlers"), examples.join("handlers")).unwrap();
         Self::new(Programs::Built, folder, sandbox)
     }
 
@@ -185,10 +186,8 @@ impl Reader {
 
     /// The line with the ports of this run.
     fn typed(&self, line: &str) -> String {
-        let ports = PORTS.iter().zip(&self.ports);
-        ports.fold(line.to_owned(), |line, (shown, port)| {
-            line.replace(shown, port)
-        })
+        let ports = self.ports.iter().map(String::as_str);
+        replace_numbers(line, &PORTS.into_iter().zip(ports))
     }
 
     pub(super) fn run(&mut self, terminal: &str, line: &str) {
@@ -286,11 +285,8 @@ impl Reader {
         let end = Instant::now() + self.deadline();
         let ports = self.ports.clone();
         let as_shown = |line: &str| {
-            let ports = ports.iter().zip(PORTS);
-            let line = ports.fold(line.to_owned(), |line, (port, shown)| {
-                line.replace(port, shown)
-            });
-            as_on_the_page(&line)
+            let ports = ports.iter().map(String::as_str).zip(PORTS);
+            as_on_the_page(&replace_numbers(line, &ports))
         };
         loop {
             let place = self.terminals.get_mut(terminal).unwrap();
@@ -326,7 +322,22 @@ impl Reader {
     }
 }
 
-/// A file that cargo has built beside the program `tidings`.
+/// Replaces whole numbers: a port of this run may contain the digits of another one.
+fn replace_numbers<'a>(
+    text: &str,
+    numbers: &(impl Iterator<Item = (&'a str, &'a str)> + Clone),
+) -> String {
+    let mut replaced = String::new();
+    for part in text.split_inclusive(|it: char| !it.is_ascii_digit()) {
+        let number = part.trim_end_matches(|it: char| !it.is_ascii_digit());
+        let other = numbers.clone().find(|(from, _)| *from == number);
+        replaced.push_str(other.map_or(number, |(_, to)| to));
+        replaced.push_str(&part[number.len()..]);
+    }
+    replaced
+}
+
+/// A file that cargo has built next to the program `tidings`.
 pub(super) fn built(path: &str) -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_tidings"));
     let built = program.parent().unwrap().join(path);
@@ -351,4 +362,11 @@ fn as_on_the_page(line: &str) -> String {
         .split(' ')
         .map(|word| if word == host { "web-3" } else { word });
     words.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn ports_are_replaced_only_as_whole_numbers() {
+    let ports = [("6400", "38081"), ("8081", "9000")].into_iter();
+    let typed = replace_numbers("run --port 6400 :8081 18081 8081", &ports);
+    assert_eq!(typed, "run --port 38081 :9000 18081 9000");
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use tidings_testkit::Redis;
+use toml::Table;
 
 use super::blocks::{Block, of_markdown, pages, repository};
 use super::reader::Reader;
@@ -82,6 +83,38 @@ fn each_page_of_part_two_is_tried() {
         .map(|name| name.to_string_lossy().into_owned())
         .collect();
     assert_eq!(tried, pages);
+}
+
+#[test]
+fn dependencies_of_part_two_are_those_of_its_programs() {
+    let read = |path: &str| {
+        let text = fs::read_to_string(repository(path)).unwrap();
+        text.parse::<Table>().unwrap()
+    };
+    let (programs, workspace) = (read("examples/Cargo.toml"), read("Cargo.toml"));
+    let texts = ["web", TESTS].map(blocks).into_iter().flatten();
+    let texts = texts.filter(|block| block.place().0 == "toml");
+    let mut names = Vec::new();
+    for block in texts {
+        let text = block.text.replace("[dev-dependencies]", "");
+        for (name, shown) in text.parse::<Table>().unwrap() {
+            let used = &workspace["workspace"]["dependencies"][&name];
+            if let Some(path) = shown.get("path") {
+                let path = path.as_str().unwrap().strip_prefix("../tidings/");
+                assert_eq!(path, used["path"].as_str());
+                let features = programs["dependencies"][&name].get("features");
+                assert_eq!(shown.get("features"), features, "{name}");
+            } else {
+                assert_eq!(&shown, used.get("version").unwrap_or(used), "{name}");
+            }
+            names.push(name);
+        }
+    }
+    names.sort();
+    assert_eq!(
+        names,
+        ["axum", "listenfd", "tidings-supervisor", "tidings-testkit"]
+    );
 }
 
 fn blocks(page: &str) -> Vec<Block> {
