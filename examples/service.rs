@@ -12,17 +12,28 @@ use listenfd::ListenFd;
 use serde_json::{Value, json};
 use tidings::Bus;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::interval;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let bus = Bus::from_env().namespace("shop").start().await?;
+    // From here on, and so while the bus waits for Redis, too.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut builder = Bus::from_env().namespace("shop");
+    if let Some(file) = std::env::var_os("TIDINGS_PASSWORD_FILE") {
+        builder = builder.password_file(file);
+    }
+    let bus = tokio::select! {
+        bus = builder.start() => bus?,
+        _ = terminate.recv() => return Ok(()),
+    };
     let app = Router::new()
         .route("/live", get(async || "alive"))
         .route("/ready", get(ready))
         .with_state(bus.clone())
         .into_make_service_with_connect_info::<SocketAddr>();
-    let server = tidings_supervisor::axum::serve(socket().await?, app);
+    let server = tidings_supervisor::axum::serve(socket().await?, app)
+        .with_graceful_shutdown(async move { _ = terminate.recv().await });
     tokio::spawn(notify_watchdog());
     tidings_supervisor::notify_ready()?;
     server.await?; // until SIGTERM, and then until all requests are answered

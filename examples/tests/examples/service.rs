@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixDatagram};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::runs::example;
@@ -23,7 +23,7 @@ async fn a_service_takes_its_socket_from_systemd_and_tells_it_that_it_is_ready_a
     let notifications = UnixDatagram::bind(folder.path().join("notify")).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
-    let mut service = Command::new("sh")
+    let service = Command::new("sh")
         .args(["-c", ACTIVATE])
         .arg(example("service").get_program())
         .env("TIDINGS_URL", "memory:service")
@@ -50,6 +50,37 @@ async fn a_service_takes_its_socket_from_systemd_and_tells_it_that_it_is_ready_a
         "{answer}"
     );
 
+    terminate(service).await;
+}
+
+#[tokio::test]
+async fn a_service_stops_while_it_waits_for_redis_and_reads_its_password_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let password = folder.path().join("password");
+    std::fs::write(&password, "secret\n").unwrap();
+    // It accepts the connection of the bus, and never answers.
+    let redis = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("redis://shop@{}", redis.local_addr().unwrap());
+    let service = Command::new(example("service").get_program())
+        .env("TIDINGS_URL", address)
+        .env("TIDINGS_PASSWORD_FILE", password)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+
+    let (mut connection, _) = timeout(SOON, redis.accept()).await.unwrap().unwrap();
+    let (mut sent, mut buffer) = (String::new(), [0; 256]);
+    while !sent.contains("shop") || !sent.contains("secret") {
+        let read = timeout(SOON, connection.read(&mut buffer)).await;
+        let read = read.unwrap().unwrap();
+        assert!(read > 0, "{sent}");
+        sent.push_str(&String::from_utf8_lossy(&buffer[..read]));
+    }
+    terminate(service).await;
+}
+
+/// Stops a service as systemd does.
+async fn terminate(mut service: Child) {
     let process = service.id().unwrap().to_string();
     let killed = Command::new("kill").arg(process).status().await.unwrap();
     assert!(killed.success());
