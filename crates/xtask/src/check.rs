@@ -12,6 +12,11 @@ pub(crate) fn run(only: &[String]) -> Result<()> {
 }
 
 pub(crate) fn steps() -> Vec<Step> {
+    [short(), deployment::steps(), vec![dependencies()], aside()].concat()
+}
+
+/// The steps that run one after the other.
+fn short() -> Vec<Step> {
     vec![
         Step::new("format", cargo("fmt").args(["--all", "--check"])),
         Step::new(
@@ -30,8 +35,11 @@ pub(crate) fn steps() -> Vec<Step> {
         Step::look("texts of the book", texts::look),
         Step::look("limits in the book", limits::look),
         Step::look("compose file", compose::look),
-        Step::look("deployment files", deployment::look),
-        dependencies(),
+    ]
+}
+
+fn aside() -> Vec<Step> {
+    vec![
         // The compiler turns to these two while the tests wait for servers and timers.
         // The lints above build tidings with all features, because the tests ask for them. Of its
         // dependencies this step takes the same features.

@@ -35,12 +35,14 @@ use clap::Parser;
 enum Task {
     /// Runs the checks, then all tests against real Redis servers.
     Test {
-        /// Run instead what takes minutes: the packages that measure, instruction budgets, many
-        /// more random cases.
+        /// Run instead what takes minutes: the examples in the documentation, the packages that
+        /// measure, instruction budgets, many more random cases, payloads of every shape, programs in
+        /// other languages, the rendered book, the release archive, the public API.
         #[arg(long)]
         long: bool,
     },
-    /// Runs the checks alone: format, lints, documentation, layout, links, compose file, dependencies.
+    /// Runs the checks alone: format, lints, documentation, layout, links, words, texts and limits of
+    /// the book, compose file, deployment files and units, dependencies.
     Check {
         /// Run only the steps whose name contains one of these words.
         only: Vec<String>,

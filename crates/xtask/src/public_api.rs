@@ -47,6 +47,7 @@ pub(crate) fn look() -> Result<()> {
         let path = listing(name);
         let kept = fs::read_to_string(&path).unwrap_or_default();
         count += listed.lines().count();
+        ensure!(!listed.is_empty(), "{name} has no public items");
         let lines = differences(&kept, &listed);
         changes.extend(lines.into_iter().map(|line| format!("{name}: {line}")));
     }
@@ -81,6 +82,8 @@ fn list() -> Result<Vec<(&'static str, String)>> {
     );
     let lister = LISTER.ensure()?;
     let rustdoc = repository().join("target/tools/rustdoc-json");
+    // It is not there if the PATH has the program.
+    fs::create_dir_all(rustdoc.with_file_name(""))?;
     fs::write(&rustdoc, RUSTDOC)?;
     fs::set_permissions(&rustdoc, fs::Permissions::from_mode(0o755))?;
     let packages = LIBRARIES.iter().flat_map(|name| ["--package", name]);

@@ -33,6 +33,10 @@ const LARGEST_PACKAGE: u64 = 2_500_000;
 
 /// Runs the steps whose name contains one of these words; all steps if there is none.
 pub(crate) fn run(only: &[String]) -> Result<()> {
+    // So that the second step sees no packages of an earlier run.
+    for package in unpacked()? {
+        fs::remove_dir_all(&package).with_context(|| package.display().to_string())?;
+    }
     let publish = cargo("publish").args(["--workspace", "--dry-run", "--locked"]);
     let publish = publish.env("CARGO_PROFILE_DEV_DEBUG", "false");
     let steps = vec![
@@ -45,14 +49,14 @@ pub(crate) fn run(only: &[String]) -> Result<()> {
 
 fn look_at_packages() -> Result<()> {
     let mut problems = Vec::new();
-    for name in LIBRARIES.iter().chain([&PROGRAM]) {
-        // Cargo unpacks each package that it has built.
-        let version = env!("CARGO_PKG_VERSION");
-        let unpacked = target().join(format!("package/{name}-{version}"));
-        let manifest = fs::read_to_string(unpacked.join("Cargo.toml"))
-            .with_context(|| format!("{name} is not packaged"))?;
+    let packages = unpacked()?;
+    let built = packages.iter().filter_map(|path| name_of(path));
+    problems.extend(differences(&built.collect::<Vec<_>>()));
+    for package in &packages {
+        let name = name_of(package).unwrap_or_default();
+        let manifest = fs::read_to_string(package.join("Cargo.toml"))?;
         let mut files = Vec::new();
-        collect(&unpacked, &mut files)?;
+        collect(package, Path::new(""), &mut files)?;
         let found = problems_of(&manifest.parse()?, &files);
         problems.extend(found.into_iter().map(|problem| format!("{name} {problem}")));
         let size: u64 = files.iter().map(|(_, size)| size).sum();
@@ -62,14 +66,52 @@ fn look_at_packages() -> Result<()> {
     Ok(())
 }
 
-/// Adds the files of a folder, with their sizes.
-fn collect(folder: &Path, files: &mut Vec<(PathBuf, u64)>) -> Result<()> {
+/// Returns the folders into which cargo unpacked the packages that it built.
+fn unpacked() -> Result<Vec<PathBuf>> {
+    let folder = target().join("package");
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut packages = Vec::new();
     for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() && name_of(&path).is_some() {
+            packages.push(path);
+        }
+    }
+    packages.sort();
+    Ok(packages)
+}
+
+/// Returns the name of a package, from its folder `NAME-VERSION`.
+fn name_of(folder: &Path) -> Option<&str> {
+    let name = folder.file_name()?.to_str()?;
+    name.strip_suffix(env!("CARGO_PKG_VERSION"))?
+        .strip_suffix('-')
+}
+
+/// Compares the packages that cargo built with those that are meant to be published.
+fn differences(built: &[&str]) -> Vec<String> {
+    let meant: Vec<_> = LIBRARIES.iter().copied().chain([PROGRAM]).collect();
+    let lacking = meant.iter().filter(|name| !built.contains(name));
+    let unknown = built.iter().filter(|name| !meant.contains(name));
+    lacking
+        .map(|name| format!("{name} was not packaged in this run"))
+        .chain(unknown.map(|name| {
+            format!("{name} would be published: `publish = false`, or a check of its API")
+        }))
+        .collect()
+}
+
+/// Adds the files of a folder, with their paths in the package and their sizes.
+fn collect(package: &Path, folder: &Path, files: &mut Vec<(PathBuf, u64)>) -> Result<()> {
+    for entry in fs::read_dir(package.join(folder))? {
         let entry = entry?;
+        let path = folder.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            collect(&entry.path(), files)?;
+            collect(package, &path, files)?;
         } else {
-            files.push((entry.path(), entry.metadata()?.len()));
+            files.push((path, entry.metadata()?.len()));
         }
     }
     Ok(())
@@ -92,7 +134,7 @@ fn problems_of(manifest: &Table, files: &[(PathBuf, u64)]) -> Vec<String> {
     if has_features && !shows_all {
         problems.push("has features that docs.rs would not show".to_owned());
     }
-    let has = |name: &&str| files.iter().any(|(path, _)| path.ends_with(name));
+    let has = |name: &&str| files.iter().any(|(path, _)| path == Path::new(name));
     let lacking = FILES.iter().filter(|name| !has(name));
     problems.extend(lacking.map(|name| format!("has no {name}")));
     let large = files.iter().filter(|(_, size)| *size > LARGEST_FILE);
@@ -147,10 +189,29 @@ mod tests {
         ] {
             assert_eq!(problems(&MANIFEST.replace(right, wrong), &files), [problem]);
         }
-        assert_eq!(problems(MANIFEST, &files[1..]), ["has no README.md"]);
+        let deeper = [&files[1..], &[("tests/README.md", 1_000)]].concat();
+        assert_eq!(problems(MANIFEST, &deeper), ["has no README.md"]);
         let large = [&files[..], &[("book.png", 200_000)]].concat();
         assert_eq!(problems(MANIFEST, &large), ["has book.png: 200000 bytes"]);
         let many = [&files[..], &[("a.rs", 90_000); 30]].concat();
         assert_eq!(problems(MANIFEST, &many), ["has 2703000 bytes"]);
+    }
+
+    #[test]
+    fn a_package_that_nobody_meant_to_publish_and_one_that_is_missing_are_found() {
+        let meant: Vec<_> = LIBRARIES.iter().copied().chain([PROGRAM]).collect();
+        assert_eq!(differences(&meant), [""; 0]);
+
+        let built = [&meant[1..], &["tidings-bench"]].concat();
+        assert_eq!(
+            differences(&built),
+            [
+                "tidings-codec was not packaged in this run",
+                "tidings-bench would be published: `publish = false`, or a check of its API"
+            ]
+        );
+        let folder = format!("package/tidings-codec-{}", env!("CARGO_PKG_VERSION"));
+        assert_eq!(name_of(Path::new(&folder)), Some("tidings-codec"));
+        assert_eq!(name_of(Path::new("package/tmp-registry")), None);
     }
 }

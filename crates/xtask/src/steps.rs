@@ -1,5 +1,5 @@
-//! Runs steps one after the other, some of them beside others, and prints a summary that names each
-//! failed one.
+//! Runs steps one after the other, some of them in the background, and prints a summary that names
+//! each failed one.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, stdout};
@@ -23,6 +23,7 @@ pub(crate) struct Step {
 enum Work {
     Run(Tool),
     RunAside(Tool),
+    Test(Tool, &'static [&'static str]),
     Look(fn() -> Result<()>),
     Skip { advice: &'static str },
 }
@@ -37,6 +38,14 @@ enum Outcome {
 impl Step {
     pub(crate) fn new(name: &'static str, tool: Tool) -> Self {
         let work = Work::Run(tool);
+        Self { name, work }
+    }
+
+    /// Creates a step that runs the tests with one of these words in their names. `tool` is `cargo test`
+    /// with all arguments for the tests, and cargo passes a filter that matches no test; this step
+    /// fails if a word matches none.
+    pub(crate) fn tests(name: &'static str, tool: Tool, words: &'static [&'static str]) -> Self {
+        let work = Work::Test(tool, words);
         Self { name, work }
     }
 
@@ -79,6 +88,13 @@ impl Step {
                     Ok(())
                 })
             }
+            Work::Test(tool, words) => {
+                let run = tool.clone().args(words.iter().copied());
+                println!("{}", bold(&format!("{}: {run}", self.name)));
+                let listed = run.clone().args(["--list"]).output();
+                let listed = listed.and_then(|listed| each_is_listed(words, &listed));
+                listed.and_then(|()| run.succeed())
+            }
             Work::Look(look) => {
                 println!("{}", bold(self.name));
                 look()
@@ -111,16 +127,17 @@ pub(crate) fn run_only(mut steps: Vec<Step>, only: &[String]) -> Result<()> {
 pub(crate) fn run_all(steps: &[Step]) -> Result<()> {
     let mut outcomes = Vec::new();
     for group in steps.split_inclusive(|step| !step.is_aside()) {
-        let (beside, ordinary): (Vec<_>, Vec<_>) = group.iter().partition(|step| step.is_aside());
+        let (background, ordinary): (Vec<_>, Vec<_>) =
+            group.iter().partition(|step| step.is_aside());
         thread::scope(|scope| {
-            let beside = scope.spawn(move || {
-                if !beside.is_empty() {
+            let background = scope.spawn(move || {
+                if !background.is_empty() {
                     thread::sleep(HEAD_START);
                 }
-                run_in_order(&beside)
+                run_in_order(&background)
             });
             outcomes.extend(run_in_order(&ordinary));
-            outcomes.extend(beside.join().expect("a step does not panic"));
+            outcomes.extend(background.join().expect("a step does not panic"));
         });
     }
     print!("{}", summary(&outcomes));
@@ -142,15 +159,33 @@ fn run_in_order(steps: &[&Step]) -> Vec<(&'static str, Outcome)> {
     steps.iter().map(run).collect()
 }
 
+/// Fails if a word is in no name of a test that cargo listed.
+fn each_is_listed(words: &[&str], listed: &str) -> Result<()> {
+    let tests = listed
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"));
+    let tests: Vec<_> = tests.collect();
+    let has_none = |word: &&&str| !tests.iter().any(|test| test.contains(**word));
+    let unknown: Vec<_> = words.iter().filter(has_none).copied().collect();
+    ensure!(
+        unknown.is_empty(),
+        "no test is called {}",
+        unknown.join(", ")
+    );
+    Ok(())
+}
+
 fn summary(rows: &[(&'static str, Outcome)]) -> String {
     let mut table = String::new();
+    let widths = rows.iter().map(|(name, _)| name.len());
+    let width = widths.max().unwrap_or_default();
     for (name, outcome) in rows {
         let (word, time) = match outcome {
             Outcome::Passed(time) => ("passed", seconds(*time)),
             Outcome::Failed(time) => ("FAILED", seconds(*time)),
             Outcome::Skipped { advice } => ("skipped", format!("  {advice}")),
         };
-        let _ = writeln!(table, "{name:<30} {word:<7} {time}");
+        let _ = writeln!(table, "{name:<width$} {word:<7} {time}");
     }
     table
 }
@@ -184,11 +219,20 @@ mod tests {
         assert_eq!(
             summary(&rows),
             "\
-format                         passed      1.2 s
-lints                          FAILED     65.0 s
-dependencies                   skipped   to have it: install it
+format       passed      1.2 s
+lints        FAILED     65.0 s
+dependencies skipped   to have it: install it
 "
         );
+    }
+
+    #[test]
+    fn a_word_that_no_test_has_is_an_error() {
+        let listed = "book::shop: test\nbook::tutorial: test\n\n2 tests, 0 benchmarks\n";
+
+        each_is_listed(&["book::", "shop"], listed).unwrap();
+        let error = each_is_listed(&["shop", "store", "tests"], listed).unwrap_err();
+        assert_eq!(error.to_string(), "no test is called store, tests");
     }
 
     #[test]

@@ -24,8 +24,11 @@ const MANY: &str = "2000";
 /// The variable by which tests see that this is the long run.
 const LONG: &str = "TIDINGS_TEST_LONG";
 
+/// The step of the long run that an author of documentation misses most in the ordinary one.
+const DOCUMENTATION: &str = "examples in the documentation";
+
 /// Modules with property tests.
-const CASES_OF: [&str; 6] = [
+const CASES_OF: &[&str] = &[
     "address",
     "changed_once",
     "chaos",
@@ -68,13 +71,16 @@ fn prepare_browser() -> Result<()> {
 
 fn tests() -> Vec<Step> {
     const SECRETS: &str = "no password is printed";
+    let advice = "to run it: cargo xtask test --long";
+    let documentation = Step::skipped(DOCUMENTATION, advice);
     if !cargo_has("nextest") {
         // No flag selects targets: `--examples` would build other examples than those that the
         // tests start, and `--all-targets` would run the benchmarks.
         let all = cargo("test").args(ORDINARY).args(COMPILING);
         let all = all.args(["--locked", "--no-fail-fast"]).env(CASES, FEW);
         let advice = "to run it: cargo install cargo-nextest --locked";
-        return vec![Step::new("tests", all), Step::skipped(SECRETS, advice)];
+        let secrets = Step::skipped(SECRETS, advice);
+        return vec![Step::new("tests", all), secrets, documentation];
     }
     let tests = cargo("nextest").args(["run"]).args(ORDINARY);
     let tests = tests
@@ -83,6 +89,7 @@ fn tests() -> Vec<Step> {
     vec![
         Step::new("tests", tests.env(CASES, FEW)),
         Step::look(SECRETS, secrets::look),
+        documentation,
     ]
 }
 
@@ -102,6 +109,34 @@ fn long() -> Vec<Step> {
         .args(["--workspace", "--locked", "--no-fail-fast"])
         .args(["--bin=tidings-bench", "--bin=tidings-faults"])
         .args(["--bin=tidings-steps", "--test=ui"]);
+    let shapes = cargo("test").args(ORDINARY);
+    let shapes = shapes.args(["--locked", "--test=shapes"]);
+    let without_console = cargo("clippy").args(["--package", "tidings-cli"]);
+    let without_console = without_console.args(["--no-default-features", "--locked"]);
+    let without_console = without_console.args(["--", "-D", "warnings"]);
+    // Optimized, because it decodes ten million payloads.
+    let payloads = cargo("test").args(["--release", "--locked"]);
+    let payloads = payloads.args(["--package", "tidings-codec", "--test=fast_path"]);
+    let payloads = payloads.env(LONG, "1");
+    let first = [
+        Step::new(DOCUMENTATION, examples),
+        Step::new("lints of what measures", lints),
+        Step::new("lints without the console", without_console),
+        Step::new("what measures, compiler errors", tests),
+        Step::new("tests of the soak", soak),
+        Step::new("more payloads", payloads),
+        Step::new("payloads of every shape", shapes),
+    ];
+    let last = [
+        Step::look("release archive", dist::try_out),
+        Step::look("rendered book", book::look),
+        Step::look("public API", public_api::look),
+    ];
+    [&first[..], &selected(), &last].concat()
+}
+
+/// The steps that run some of the tests of a program.
+fn selected() -> Vec<Step> {
     let cases = cargo("test")
         .args(ORDINARY)
         .args([
@@ -112,53 +147,38 @@ fn long() -> Vec<Step> {
             "--bin=tidings",
         ])
         .args(["--"])
-        .args(CASES_OF)
         .env(CASES, MANY)
         .env(LONG, "1");
-    let shapes = cargo("test").args(ORDINARY);
-    let shapes = shapes.args(["--locked", "--test=shapes"]);
     // The other tests start no program in another language.
     let programs = cargo("test").args(ORDINARY);
     let programs = programs.args(["--locked", "--test=tests", "--"]);
-    let programs = programs.args(["--ignored", "programs::"]);
+    let programs = programs.args(["--ignored"]);
     let documents = cargo("test").args(ORDINARY);
     let documents = documents.args(["--locked", "--test=cli", "--"]);
-    let documents = documents.args(["--ignored", "contract::export", "book::shop"]);
+    let documents = documents.args(["--ignored"]);
     // One at a time, because they measure.
     let console = cargo("test").args(ORDINARY);
     let console = console.args(["--locked", "--test=cli", "--", "--ignored"]);
-    let console = console.args([
-        "--test-threads=1",
-        "console::browser::",
-        "console::attacks::",
-    ]);
-    let without_console = cargo("clippy").args(["--package", "tidings-cli"]);
-    let without_console = without_console.args(["--no-default-features", "--locked"]);
-    let without_console = without_console.args(["--", "-D", "warnings"]);
+    let console = console.args(["--test-threads=1"]);
     let comparison = cargo("test").args(["--locked", "--package", "tidings-verdicts"]);
-    let comparison = comparison.args(["the_check_is_not_worse", "--", "--nocapture"]);
-    // Optimized, because it decodes ten million payloads.
-    let payloads = cargo("test").args(["--release", "--locked"]);
-    let payloads = payloads.args(["--package", "tidings-codec", "--test=fast_path"]);
-    let payloads = payloads.env(LONG, "1");
+    let comparison = comparison.args(["--", "--nocapture"]);
     vec![
-        Step::new("examples in the documentation", examples),
-        Step::new("lints of what measures", lints),
-        Step::new("lints of the program without its console", without_console),
-        Step::new("tests of what measures, and compiler errors", tests),
-        Step::new("tests of the soak", soak),
-        Step::new("more cases", cases),
-        Step::new("more payloads", payloads),
-        Step::new("payloads of every shape", shapes),
-        Step::new("comparison with json-schema-diff", comparison),
-        Step::new("programs in other languages", programs),
-        Step::new(
-            "parser of AsyncAPI, and the page on other languages",
-            documents,
+        Step::tests("more cases", cases, CASES_OF),
+        Step::tests(
+            "comparison with json-schema-diff",
+            comparison,
+            &["the_check_is_not_worse"],
         ),
-        Step::new("the web console under load", console),
-        Step::look("release archive", dist::try_out),
-        Step::look("rendered book", book::look),
-        Step::look("public API", public_api::look),
+        Step::tests("programs in other languages", programs, &["programs::"]),
+        Step::tests(
+            "AsyncAPI, other languages",
+            documents,
+            &["contract::export", "book::shop"],
+        ),
+        Step::tests(
+            "the web console under load",
+            console,
+            &["console::browser::", "console::attacks::"],
+        ),
     ]
 }
