@@ -218,12 +218,53 @@ fn cut(text: &str) -> String {
     cut
 }
 
-/// Parses JSON that a person has typed.
+/// Parses JSON that a person has typed. Fails if a whole number in it would be rounded.
 pub(super) fn json(text: &str) -> Result<Value, Failure> {
-    serde_json::from_str(text).map_err(|error| {
+    let value = serde_json::from_str(text).map_err(|error| {
         let error = format!("the text is not JSON: {error}");
         Failure::new(StatusCode::BAD_REQUEST, error)
-    })
+    })?;
+    if would_round(text) {
+        let error = "a whole number has more than 64 bits: it would be rounded";
+        return Err(Failure::new(StatusCode::BAD_REQUEST, error));
+    }
+    Ok(value)
+}
+
+/// Returns whether a JSON text has a whole number that becomes a fraction.
+fn would_round(json: &str) -> bool {
+    let mut rest = json;
+    while let Some(start) = rest.find(|it: char| it == '"' || it == '-' || it.is_ascii_digit()) {
+        rest = &rest[start..];
+        let is_text = rest.starts_with('"');
+        let end = if is_text {
+            text_end(rest)
+        } else {
+            number_end(rest)
+        };
+        let (token, after) = rest.split_at(end);
+        let is_whole = !is_text && !token.contains(['.', 'e', 'E']);
+        if is_whole && token.parse::<i64>().is_err() && token.parse::<u64>().is_err() {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+fn text_end(json: &str) -> usize {
+    let mut is_escaped = false;
+    let quote = json[1..].find(|it| {
+        let is_end = it == '"' && !is_escaped;
+        is_escaped = it == '\\' && !is_escaped;
+        is_end
+    });
+    quote.map_or(json.len(), |before| before + 2)
+}
+
+fn number_end(json: &str) -> usize {
+    let is_part = |it: char| it.is_ascii_digit() || "+-.eE".contains(it);
+    json.find(|it| !is_part(it)).unwrap_or(json.len())
 }
 
 #[cfg(test)]
@@ -248,6 +289,17 @@ mod tests {
         assert_eq!(quoted(""), "\"\"");
         assert_eq!(quoted("all, 2 bytes: done"), "\"all, 2 bytes: done\"");
         assert_eq!(quoted("a\"b"), "\"a\\\"b\"");
+    }
+
+    #[test]
+    fn a_whole_number_that_would_be_rounded_is_rejected() {
+        let exact = r#"{"99999999999999999999": ["\\\"99999999999999999999", 18446744073709551615,
+            -9223372036854775808, 1e30, 0.99999999999999999999]}"#;
+        assert!(json(exact).is_ok());
+        for rounded in ["18446744073709551616", "[-9223372036854775809]"] {
+            let failure = json(rounded).unwrap_err();
+            assert!(failure.to_string().contains("rounded"), "{rounded}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The contracts that run in the fleet: each is asked for once, while somebody looks, and compared with
+//! The contracts that run in the fleet: each is asked for once, while a page is open, and compared with
 //! the others.
 
 mod asked;
@@ -8,20 +8,21 @@ mod payload;
 mod place;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tidings::{Bus, Member, NodeId};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::spawn_blocking;
 
-use self::asked::{Asked, Group, Groups};
+use self::asked::{Group, Groups, Known};
 use self::breaks::Breaks;
 pub(super) use self::documents::Form;
 pub(super) use self::place::PlaceQuery;
 use super::api::Failure;
+use super::lock::lock;
 use crate::commands::schema::names_of;
 use crate::contract::Contract;
 use crate::inspect::Inspected;
@@ -34,19 +35,16 @@ const NAMED: usize = 8;
 const PLACES: usize = 2_000;
 const NAME: usize = 256;
 
-/// The contracts of the members, as they were told.
+/// The contracts of the members, as they reported them.
 pub(super) struct Contracts {
     bus: Bus,
     namespace: String,
     timeout: Duration,
-    /// Locked while it asks, so that others wait for the same answers.
-    memory: Mutex<Memory>,
-}
-
-#[derive(Default)]
-struct Memory {
-    asked: Asked,
-    breaks: Breaks,
+    known: std::sync::Mutex<Known>,
+    /// Locked while it asks and compares, so that other pages wait for the same answers.
+    breaks: Mutex<Breaks>,
+    /// Held by the one place or document that is made now.
+    turn: Arc<Mutex<()>>,
 }
 
 /// A member, and the hash of its contract, or why none is known.
@@ -54,35 +52,38 @@ struct Memory {
 pub(super) struct Announced {
     member: Member,
     hash: Result<String, String>,
+    /// True if it has a contract or not, and did not say so.
+    has_failed: bool,
     /// The names of the events that it handles.
     handled: Vec<String>,
 }
 
 impl Announced {
-    /// Takes what a member says now, or what it said before.
+    /// Takes what a member says now, or what it announced before.
     pub(super) fn by(inspected: &Inspected, before: Option<&Self>) -> Self {
-        let said = inspected.inspection().map(|it| {
-            let hash = match &it.contract {
-                None => Err("built without the feature `schema`, or just started".to_owned()),
-                Some(hash) if is_hash(hash) => Ok(hash.clone()),
-                Some(_) => Err("what it announces is not the hash of a contract".to_owned()),
-            };
-            let handlers = it.handlers.iter();
-            (hash, handlers.flat_map(|it| it.events.clone()).collect())
-        });
-        let before = || before.map(|it| (it.hash.clone(), it.handled.clone()));
-        let (hash, handled) = said.or_else(before).unwrap_or_else(|| {
-            let why = inspected.why_not().unwrap_or_default();
-            (Err(why), Vec::new())
-        });
+        let Some(inspection) = inspected.inspection() else {
+            return before.cloned().unwrap_or_else(|| Self {
+                member: inspected.member.clone(),
+                hash: Err(inspected.why_not().unwrap_or_default()),
+                has_failed: inspected.has_failed(),
+                handled: Vec::new(),
+            });
+        };
+        let hash = match &inspection.contract {
+            None => Err("built without the feature `schema`, or just started".to_owned()),
+            Some(hash) if is_hash(hash) => Ok(hash.clone()),
+            Some(_) => Err("what it announces is not the hash of a contract".to_owned()),
+        };
+        let handlers = inspection.handlers.iter();
         Self {
             member: inspected.member.clone(),
+            has_failed: inspection.contract.is_some() && hash.is_err(),
             hash,
-            handled,
+            handled: handlers.flat_map(|it| it.events.clone()).collect(),
         }
     }
 
-    /// Returns it by its member, if its contract is known.
+    /// Returns it by its member if its contract is known, for when the member does not respond.
     pub(super) fn known(&self) -> Option<(NodeId, Self)> {
         self.hash.is_ok().then(|| (self.member.id, self.clone()))
     }
@@ -102,24 +103,48 @@ impl Contracts {
             bus,
             namespace: namespace.to_owned(),
             timeout,
-            memory: Mutex::default(),
+            known: std::sync::Mutex::default(),
+            breaks: Mutex::default(),
+            turn: Arc::default(),
         }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        lock(&self.known)
+    }
+
+    /// Waits until no other place or document is made: each may take a lot of memory.
+    async fn turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.turn).lock_owned().await
+    }
+
+    /// Returns the contract with this hash, if a member has sent it.
+    fn contract(&self, hash: &str) -> Result<Arc<Contract>, Failure> {
+        self.known().contract(hash).ok_or_else(|| {
+            let error = "no member runs with this contract any more";
+            Failure::new(StatusCode::NOT_FOUND, error)
+        })
     }
 
     /// Returns the contracts, the names in them, and the breaks between them.
     pub(super) async fn overview(&self, announced: &[Announced]) -> Result<Value, Failure> {
-        let mut memory = self.memory.lock().await;
-        let groups = memory.asked.groups(&self.bus, self.timeout, announced);
-        let groups = groups.await;
-        let mut breaks = std::mem::take(&mut memory.breaks);
+        let mut breaks_so_far = self.breaks.lock().await;
+        let groups = self.groups(announced.iter()).await;
+        self.known().keep(&groups);
+        let mut breaks = std::mem::take(&mut *breaks_so_far);
         let compared = spawn_blocking(move || {
             let found = breaks.between(&groups);
             let places = places(&groups);
             (breaks, groups, found, places)
         });
         let (breaks, groups, found, places) = compared.await.map_err(panicked)?;
-        memory.breaks = breaks;
-        drop(memory);
+        *breaks_so_far = breaks;
+        drop(breaks_so_far);
+        let has_unknown = groups.shown.iter().any(|it| it.contract.is_err());
+        let is_partial = has_unknown
+            || groups.not_shown > 0
+            || !found.not_compared.is_empty()
+            || announced.iter().any(|it| it.has_failed);
         let without = announced.iter().filter_map(|it| {
             let why = it.hash.as_ref().err()?;
             Some(json!({ "name": it.member.name, "why": why }))
@@ -135,8 +160,10 @@ impl Contracts {
             "places": places.listed,
             "places_not_shown": places.not_shown,
             "breaks": found.listed,
-            "breaks_not_shown": found.not_shown,
+            "breaks_not_shown": found.breaks_not_shown,
+            "warnings_not_shown": found.warnings_not_shown,
             "not_compared": found.not_compared,
+            "is_partial": is_partial,
         }))
     }
 }
@@ -209,18 +236,15 @@ fn names(contract: &Contract) -> impl Iterator<Item = (&'static str, &str, bool)
 }
 
 pub(super) fn panicked(_: tokio::task::JoinError) -> Failure {
-    let error = "the contracts cannot be compared: it ended with a panic";
+    let error = "the console panicked at this request";
     Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error)
 }
 
-impl Contracts {
-    /// Returns the contract with this hash, if a member has told it.
-    async fn contract(&self, hash: &str) -> Result<Arc<Contract>, Failure> {
-        let memory = self.memory.lock().await;
-        memory.asked.contract(hash).ok_or_else(|| {
-            let error = "no member runs with this contract any more";
-            Failure::new(StatusCode::NOT_FOUND, error)
-        })
+/// Returns a text with at most this many characters.
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

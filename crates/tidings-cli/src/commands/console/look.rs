@@ -33,7 +33,7 @@ struct Memory {
     members: Vec<Member>,
     /// What each member said.
     inspected: Vec<Inspected>,
-    /// Those whose contract is known.
+    /// The contracts that they announced.
     contracts: HashMap<NodeId, Announced>,
     /// The members that do not answer, and since when.
     silent: HashMap<NodeId, u64>,
@@ -82,8 +82,8 @@ impl Looker {
         memory.incidents.all(&memory.names)
     }
 
-    /// Returns what the members say of their contracts. One that does not respond now has that of before:
-    /// a process does not change it.
+    /// Returns the contract that each member announces. For one that does not respond, the last known hash
+    /// is used: it cannot change within a process.
     pub(super) async fn announced(&self, hub: &Hub) -> Vec<Announced> {
         self.look(hub).await;
         let mut memory = self.memory.lock().await;

@@ -10,7 +10,7 @@ use futures_util::stream;
 use tidings::{Bus, Member};
 use tokio::time::Instant;
 
-use super::Announced;
+use super::{Announced, Contracts};
 use crate::commands::console::limits::{CONTRACT, CONTRACTS};
 use crate::commands::schema::{by_contract, contract_of};
 use crate::contract::Contract;
@@ -18,15 +18,15 @@ use crate::contract::Contract;
 /// The number of contracts that are asked for at the same time.
 const AT_ONCE: usize = 4;
 
-/// The number of members that are asked for one contract, until one tells it.
+/// The number of members that are asked for one contract, until one sends it.
 const TRIES: usize = 3;
 
-/// The time after which one that was not told is asked for again.
+/// The time after which one that is not known is asked for again.
 const RETRY: Duration = Duration::from_secs(30);
 
 /// The contracts that were asked for, by their hash.
 #[derive(Default)]
-pub(super) struct Asked {
+pub(super) struct Known {
     told: HashMap<String, Told>,
     /// The hashes in the order in which contracts are shown.
     order: Vec<String>,
@@ -50,44 +50,37 @@ pub(super) struct Groups {
     pub(super) not_shown: usize,
 }
 
-impl Asked {
+impl Contracts {
     /// Returns the contracts of these members, and asks for those that are not known.
-    pub(super) async fn groups(
-        &mut self,
-        bus: &Bus,
-        timeout: Duration,
-        announced: &[Announced],
-    ) -> Groups {
-        let hashes = announced.iter();
-        let hashes = hashes.map(|it| (&it.member, it.hash.as_deref().ok()));
+    pub(super) async fn groups(&self, announced: impl Iterator<Item = &Announced>) -> Groups {
+        let hashes = announced.map(|it| (&it.member, it.hash.as_deref().ok()));
         let mut all: Vec<_> = by_contract(hashes).into_iter().collect();
         all.sort_by_key(|(hash, members)| (Reverse(members.len()), *hash));
         let not_shown = all.len().saturating_sub(CONTRACTS);
         all.truncate(CONTRACTS);
         all.sort_by_key(|(hash, members)| (members.iter().map(|it| it.started).min(), *hash));
-        self.told
-            .retain(|hash, _| all.iter().any(|(other, _)| hash == other));
-        let unknown = all.iter().filter(|(hash, _)| self.is_unknown(hash));
-        let unknown = unknown.map(|(hash, members)| {
-            let members = members.iter().take(TRIES);
-            let members = members.map(|it| (*it).clone()).collect();
-            ask(bus.clone(), (*hash).to_owned(), members, timeout)
+        let mut unknown = all.clone();
+        unknown.retain(|(hash, _)| self.known().is_unknown(hash));
+        let unknown = unknown.into_iter().map(|(hash, members)| {
+            let members = members.into_iter().take(TRIES).cloned().collect();
+            ask(self.bus.clone(), hash.to_owned(), members, self.timeout)
         });
         let unknown: Vec<_> = unknown.collect();
         let mut told = stream::iter(unknown).buffer_unordered(AT_ONCE);
         while let Some((hash, told)) = told.next().await {
-            self.told.insert(hash, told);
+            self.known().told.insert(hash, told);
         }
-        self.order = all.iter().map(|(hash, _)| (*hash).to_owned()).collect();
+        let known = self.known();
         let shown = all.into_iter().map(|(hash, members)| {
             let mut members: Vec<_> = members.into_iter().cloned().collect();
             members.sort_by(|one, other| (&one.name, one.id).cmp(&(&other.name, other.id)));
             Group {
                 hash: hash.to_owned(),
                 members,
-                contract: match &self.told[hash] {
-                    Ok(contract) => Ok(Arc::clone(contract)),
-                    Err((why, _)) => Err(why.clone()),
+                contract: match known.told.get(hash) {
+                    Some(Ok(contract)) => Ok(Arc::clone(contract)),
+                    Some(Err((why, _))) => Err(why.clone()),
+                    None => Err("no member has it any more".to_owned()),
                 },
             }
         });
@@ -95,6 +88,14 @@ impl Asked {
             shown: shown.collect(),
             not_shown,
         }
+    }
+}
+
+impl Known {
+    /// Forgets all contracts but these.
+    pub(super) fn keep(&mut self, groups: &Groups) {
+        self.order = groups.shown.iter().map(|it| it.hash.clone()).collect();
+        self.told.retain(|hash, _| self.order.contains(hash));
     }
 
     pub(super) fn contract(&self, hash: &str) -> Option<Arc<Contract>> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::asked::{Group, Groups};
+use super::cut;
 use crate::commands::schema::{exceptions, names_of};
 use crate::contract::{Asked, Finding, Level, Report, Rule, check};
 
@@ -27,17 +28,27 @@ pub(super) struct Breaks(HashMap<Pair, Result<OfPair, String>>);
 /// Two contracts, each as its hash and the member that it is named after.
 type Pair = [(String, String); 2];
 
+/// The order in which findings are listed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Break,
+    Warning,
+    Allowed,
+}
+
 /// The breaks between two contracts.
 struct OfPair {
-    listed: Vec<Value>,
-    not_shown: usize,
+    listed: Vec<(Rank, Value)>,
+    not_shown: Vec<Rank>,
 }
 
 /// All breaks.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) listed: Vec<Value>,
-    pub(super) not_shown: usize,
+    pub(super) breaks_not_shown: usize,
+    /// Further warnings, and breaks that the project allows.
+    pub(super) warnings_not_shown: usize,
     /// The pairs that were not compared, in words.
     pub(super) not_compared: Vec<String>,
 }
@@ -48,7 +59,7 @@ impl Breaks {
         let began = Instant::now();
         let mut before = std::mem::take(&mut self.0);
         let mut found = Found::default();
-        let mut waiting = 0;
+        let (mut all, mut waiting) = (Vec::new(), 0);
         for (index, new) in groups.shown.iter().enumerate() {
             for old in &groups.shown[..index] {
                 let pair = [old, new].map(|it| (it.hash.clone(), name_of(it)));
@@ -61,40 +72,48 @@ impl Breaks {
                     known => known,
                 };
                 if let Some(of_pair) = of_pair {
-                    found.add(&of_pair);
+                    match &of_pair {
+                        Ok(of_pair) => {
+                            all.extend(of_pair.listed.iter().cloned());
+                            found.leave_out(&of_pair.not_shown);
+                        }
+                        Err(why) => found.not_compared.push(why.clone()),
+                    }
                     self.0.insert(pair, of_pair);
                 }
             }
         }
+        found.list(all);
         if waiting > 0 {
             found
                 .not_compared
-                .push(format!("{waiting} more pairs: they are compared soon"));
+                .push(format!("{waiting} more pairs, which are next"));
         }
         found
     }
 }
 
 impl Found {
-    fn add(&mut self, of_pair: &Result<OfPair, String>) {
-        match of_pair {
-            Ok(of_pair) => {
-                let room = LISTED.saturating_sub(self.listed.len());
-                let listed = of_pair.listed.iter().take(room);
-                self.listed.extend(listed.cloned());
-                self.not_shown += of_pair.not_shown + of_pair.listed.len().saturating_sub(room);
-            }
-            Err(why) => self.not_compared.push(why.clone()),
-        }
+    /// Lists breaks before warnings, of whatever pair they are.
+    fn list(&mut self, mut all: Vec<(Rank, Value)>) {
+        all.sort_by_key(|(rank, _)| *rank);
+        let rest = all.split_off(all.len().min(LISTED));
+        let rest: Vec<_> = rest.into_iter().map(|(rank, _)| rank).collect();
+        self.leave_out(&rest);
+        self.listed = all.into_iter().map(|(_, it)| it).collect();
+    }
+
+    fn leave_out(&mut self, ranks: &[Rank]) {
+        let breaks = ranks.iter().filter(|it| **it == Rank::Break).count();
+        self.breaks_not_shown += breaks;
+        self.warnings_not_shown += ranks.len() - breaks;
     }
 }
 
-/// Returns the member that a contract is named after: it stays the same while it runs.
+/// Returns the member that a contract is named after: the oldest one, so that later ones do not change it.
 fn name_of(group: &Group) -> String {
-    group
-        .members
-        .first()
-        .map_or_else(String::new, |first| names_of(&[first]))
+    let oldest = group.members.iter().min_by_key(|it| (it.started, it.id));
+    oldest.map_or_else(String::new, |oldest| names_of(&[oldest]))
 }
 
 /// Compares two contracts. `None` if one of them is not known.
@@ -115,14 +134,20 @@ fn compare(pair: &Pair, old: &Group, new: &Group) -> Option<Result<OfPair, Strin
 impl OfPair {
     fn of(report: &Report, allowed: &[(Finding, String)], pair: &Pair) -> Self {
         let findings = report.findings.iter().filter(|it| it.level > Level::Fine);
-        let findings = findings.map(|it| (it, None));
-        let allowed = allowed.iter().map(|(it, why)| (it, Some(why.as_str())));
-        let all: Vec<_> = findings.chain(allowed).collect();
-        let listed = all.iter().take(OF_PAIR);
-        let listed = listed.map(|(finding, allowed)| describe(finding, *allowed, pair));
+        let findings = findings.map(|it| match it.level {
+            Level::Break => (Rank::Break, it, None),
+            _ => (Rank::Warning, it, None),
+        });
+        let allowed = allowed.iter();
+        let allowed = allowed.map(|(it, why)| (Rank::Allowed, it, Some(why.as_str())));
+        let mut all: Vec<_> = findings.chain(allowed).collect();
+        all.sort_by_key(|(rank, ..)| *rank);
+        let rest = all.split_off(all.len().min(OF_PAIR));
+        let listed = all.into_iter();
+        let listed = listed.map(|(rank, it, allowed)| (rank, describe(it, allowed, pair)));
         Self {
             listed: listed.collect(),
-            not_shown: all.len().saturating_sub(OF_PAIR),
+            not_shown: rest.into_iter().map(|(rank, ..)| rank).collect(),
         }
     }
 }
@@ -143,9 +168,18 @@ fn describe(finding: &Finding, allowed: Option<&str>, pair: &Pair) -> Value {
     })
 }
 
-fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn breaks_are_listed_before_the_warnings_of_other_pairs() {
+        let mut found = Found::default();
+        let warnings = (0..LISTED).map(|_| (Rank::Warning, json!("warning")));
+        let breaks = (0..3).map(|_| (Rank::Break, json!("break")));
+        found.list(warnings.chain(breaks).collect());
+        assert_eq!(found.listed.len(), LISTED);
+        assert!(found.listed[..3].iter().all(|it| it == "break"));
+        assert_eq!((found.breaks_not_shown, found.warnings_not_shown), (0, 3));
     }
 }

@@ -1,11 +1,13 @@
-//! Checks a payload before it is sent, as `tidings send` does: against the contracts of its receivers.
+//! Checks a payload before it is sent: against the contracts of its receivers, where `tidings send` has the
+//! contract of the project.
 
 use axum::http::StatusCode;
 use serde_json::Value;
 use tidings::Member;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
-use super::{Announced, Contracts, panicked};
+use super::{Announced, Contracts, cut, panicked};
 use crate::commands::console::api::Failure;
 use crate::commands::schema::names_of;
 use crate::contract::Reader;
@@ -15,59 +17,49 @@ use crate::recipient::Recipients;
 const REASON: usize = 400;
 
 impl Contracts {
-    /// Fails if a receiver has a handler of the event that cannot read the payload. Nothing is known of
-    /// a receiver without a contract.
+    /// Fails if a receiver has a handler of the event that cannot read the payload. A receiver without a
+    /// contract is not checked, and nothing is if that takes longer than `--timeout`.
     pub(in super::super) async fn check_payload(
         &self,
         announced: &[Announced],
         to: &Recipients,
-        (event, data): (&str, &Value),
+        event: (&str, &Value),
     ) -> Result<(), Failure> {
         let is_receiver = |member: &Member| match to {
             Recipients::All | Recipients::Others => true,
             Recipients::Members(members) => members.iter().any(|it| it.id == member.id),
         };
-        let handling = announced
-            .iter()
-            .filter(|it| it.handles(event) && is_receiver(&it.member));
-        let handling: Vec<_> = handling.map(|it| it.member.id).collect();
-        if handling.is_empty() {
-            return Ok(());
-        }
-        let mut memory = self.memory.lock().await;
-        let groups = memory
-            .asked
-            .groups(&self.bus, self.timeout, announced)
-            .await;
-        drop(memory);
-        let (event, data) = (event.to_owned(), data.clone());
-        let checked = spawn_blocking(move || {
-            groups.shown.iter().find_map(|group| {
-                let members = group.members.iter().filter(|it| handling.contains(&it.id));
-                let members: Vec<_> = members.collect();
-                let contract = group
-                    .contract
-                    .as_ref()
-                    .ok()
-                    .filter(|_| !members.is_empty())?;
-                let reasons = Reader::of(contract, &event)?.unreadable(&data).ok()?;
-                let first = reasons.first()?;
-                let reason: String = format!("{}: {}", first.path, first.what)
-                    .chars()
-                    .take(REASON)
-                    .collect();
-                Some(format!(
-                    "{} cannot read this payload: {reason}",
-                    names_of(&members)
-                ))
-            })
-        });
-        match checked.await.map_err(panicked)? {
+        let handling = announced.iter();
+        let handling = handling.filter(|it| it.handles(event.0) && is_receiver(&it.member));
+        let checked = timeout(self.timeout, self.unreadable(handling, event)).await;
+        match checked.unwrap_or(Ok(None))? {
             Some(why) => {
                 let failure = Failure::new(StatusCode::UNPROCESSABLE_ENTITY, why);
                 Err(failure.logged_as("a receiver cannot read the payload"))
             }
             None => Ok(()),
         }
+    }
+
+    /// Returns the reason for which one of these members cannot read the payload.
+    async fn unreadable(
+        &self,
+        handling: impl Iterator<Item = &Announced>,
+        (event, data): (&str, &Value),
+    ) -> Result<Option<String>, Failure> {
+        let groups = self.groups(handling).await;
+        let (event, data) = (event.to_owned(), data.clone());
+        let checked = spawn_blocking(move || {
+            groups.shown.iter().find_map(|group| {
+                let contract = group.contract.as_ref().ok()?;
+                let reasons = Reader::of(contract, &event)?.unreadable(&data).ok()?;
+                let first = reasons.first()?;
+                let reason = cut(&format!("{}: {}", first.path, first.what), REASON);
+                let members: Vec<_> = group.members.iter().collect();
+                let members = names_of(&members);
+                Some(format!("{members} cannot read this payload: {reason}"))
+            })
+        });
+        checked.await.map_err(panicked)
     }
 }

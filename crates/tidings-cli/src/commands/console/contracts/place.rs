@@ -1,11 +1,11 @@
-//! One name of the contracts: what is written and read under it, in each contract that has it.
+//! One name of the contracts: the payload that is written and read under it, in each contract that has it.
 
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-use super::{Contracts, panicked};
+use super::{Contracts, cut, panicked};
 use crate::commands::console::api::Failure;
 use crate::commands::console::limits::PREVIEW;
 use crate::contract::{Contract, Event, JsonSchemas, Side, Sides, outline};
@@ -13,7 +13,7 @@ use crate::contract::{Contract, Event, JsonSchemas, Side, Sides, outline};
 /// The most forms of one place that are shown. Contracts may have the same one.
 const FORMS: usize = 8;
 
-/// The most handlers and further names that are shown, and the most bytes of each.
+/// The most handlers and further names that are shown, and the most characters of each.
 const LISTED: usize = 50;
 const NAME: usize = 200;
 
@@ -26,12 +26,14 @@ pub(in super::super) struct PlaceQuery {
 }
 
 impl Contracts {
-    /// Returns the forms of a place, and the contracts that have each of them.
+    /// Returns the forms of a place, the newest first, and the contracts that have each of them.
     pub(in super::super) async fn place(&self, query: PlaceQuery) -> Result<Value, Failure> {
-        let contracts = self.memory.lock().await.asked.contracts();
+        let contracts = self.known().contracts();
+        let turn = self.turn().await;
         let forms = spawn_blocking(move || {
+            let _turn = turn;
             let mut forms = Vec::<(Value, Vec<String>)>::new();
-            for (hash, contract) in contracts {
+            for (hash, contract) in contracts.into_iter().rev() {
                 let Some(form) = form(&contract, &query) else {
                     continue;
                 };
@@ -66,7 +68,8 @@ fn form(contract: &Contract, query: &PlaceQuery) -> Option<Value> {
             Some(json!({ "payload": sides(contract, ("maps", name), contract.maps.get(name)?) }))
         }
         "counter" => contract.counters.get(name).map(|_| json!({})),
-        _ => Some(event(contract, name, contract.events.get(name)?)),
+        "event" | "request" => Some(event(contract, name, contract.events.get(name)?)),
+        _ => None,
     }
 }
 
@@ -89,19 +92,20 @@ fn event(contract: &Contract, name: &str, event: &Event) -> Value {
 fn sides(contract: &Contract, (kind, name): (&'static str, &str), sides: &Sides) -> Value {
     let outline = |side| outline(contract, (kind, name), sides, side);
     let both = outline(Side::Writes).and_then(|writes| Ok((writes, outline(Side::Reads)?)));
-    let (writes, reads) = match both {
-        Ok(both) => both,
-        Err(why) => return json!({ "error": why.to_string() }),
+    let Ok((writes, reads)) = both else {
+        return json!({ "error": "its schema is too large to be shown" });
     };
     let schemas: serde_json::Map<_, _> = JsonSchemas::new(contract)
         .of(kind, name, sides)
         .into_iter()
         .collect();
+    // Outlines leave parts out, and schemas do not.
+    let is_same = schemas.len() < 2;
     let schemas = Value::from(schemas);
     let is_short = schemas.to_string().len() <= PREVIEW;
     json!({
         "is_opaque": sides.opaque,
-        "is_same": writes == reads,
+        "is_same": is_same,
         "writes": writes,
         "reads": reads,
         "schemas": is_short.then_some(schemas),
@@ -109,5 +113,5 @@ fn sides(contract: &Contract, (kind, name): (&'static str, &str), sides: &Sides)
 }
 
 fn short(text: &str) -> String {
-    text.chars().take(NAME).collect()
+    cut(text, NAME)
 }

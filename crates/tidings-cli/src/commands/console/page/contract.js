@@ -11,7 +11,7 @@ import { button, fact, filterField, matches, name } from "./widgets.js";
 
 const GROUPS = [["event", "Events"], ["request", "Requests"], ["value", "Values"], ["map", "Maps"], ["counter", "Counters"]];
 const PAGE = 500;
-const WITHOUT_SCHEMA = "No member tells a contract. Switch the feature “schema” of tidings on in your programs, and derive JsonSchema for the payloads.";
+const WITHOUT_SCHEMA = "No contract is known. Switch the feature “schema” of tidings on in your programs, and derive JsonSchema for the payloads.";
 
 /** The names of members, and how many more there are. */
 const listed = (names, total) => visible(`${names.join(", ")}${total > names.length ? ` and ${number(total - names.length)} more` : ""}`);
@@ -68,24 +68,24 @@ function details(answer, kind, key, { forms, not_shown: notShown }) {
     ...forms.flatMap((one) => h("section", { class: "form-of" }, form(answer, kind, key, one)))];
 }
 
-/** Whether it is a break that no exception of the project allows. */
+/** A break that no exception of the project allows. */
 const isBreak = (one) => one.level === "break" && one.allowed == null;
 
-/** Whether a break of this kind belongs to a name of that kind. */
+/** True if a break of this kind belongs to a name of that kind. */
 const matchesKind = (ofBreak, kind) => ofBreak === kind || (kind === "request" && ["event", "response"].includes(ofBreak));
 
-/** What the head says: how many there are of each. */
+/** The sentence in the head: the number of each. */
 function summary(answer) {
   const breaks = answer.breaks.filter(isBreak).length + answer.breaks_not_shown;
   const of = (kind) => answer.places.filter((one) => one.kind === kind).length;
   const parts = [["event", "event"], ["request", "request"], ["value", "value"], ["map", "map"], ["counter", "counter"]].filter(([kind]) => of(kind) > 0).map(([kind, noun]) => count(of(kind), noun));
-  return [count(answer.contracts.length + answer.contracts_not_shown, "contract"), ...parts, breaks > 0 ? count(breaks, "break") : "no breaks"].join(" · ");
+  return [count(answer.contracts.length + answer.contracts_not_shown, "contract"), ...parts, `${breaks > 0 ? count(breaks, "break") : "no breaks"}${answer.is_partial ? " found; not all were compared" : ""}`].join(" · ");
 }
 
-/** What is not shown, and why. */
+/** Remarks on all that is not shown or not compared. */
 function remarks(answer) {
   const all = [];
-  if (answer.contracts.length > 0 && answer.without_count > 0) all.push(`No contract is known of ${answer.without.map((one) => `${one.name} (${one.why})`).join(", ")}${answer.without_count > answer.without.length ? ` and ${number(answer.without_count - answer.without.length)} more` : ""}.`);
+  if (answer.without_count > 0) all.push(`No contract is known of ${answer.without.map((one) => `${one.name} (${one.why})`).join(", ")}${answer.without_count > answer.without.length ? ` and ${number(answer.without_count - answer.without.length)} more` : ""}.`);
   if (answer.contracts_not_shown > 0) all.push(`${count(answer.contracts_not_shown, "more contract")} with fewer members: not shown and not compared.`);
   if (answer.places_not_shown > 0) all.push(`${count(answer.places_not_shown, "more name")}: not shown.`);
   for (const words of answer.not_compared) all.push(`Not compared: ${words}.`);
@@ -154,7 +154,8 @@ export const contract = {
       about.replaceChildren(...remarks(answer));
       broken.hidden = answer.breaks.length === 0;
       list.replaceChildren(...answer.breaks.map(breakItem));
-      text(more, answer.breaks_not_shown > 0 ? `${count(answer.breaks_not_shown, "more break")}.` : "");
+      const rest = [[answer.breaks_not_shown, "more break"], [answer.warnings_not_shown, "more warning"]].filter(([number]) => number > 0);
+      text(more, rest.map(([number, noun]) => `${count(number, noun)}.`).join(" "));
       draw();
       one();
     };

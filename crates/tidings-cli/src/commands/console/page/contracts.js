@@ -1,15 +1,19 @@
-// The contracts of the members: asked for when the members change, while somebody looks at a page that shows them.
+// The contracts of the members: asked for when the members change, while a page that shows them is open.
 
 import { json, request } from "./api.js";
 import { fleet } from "./fleet.js";
 import { h } from "./dom.js";
 import { poll } from "./widgets.js";
 
-/** The time after which the console is asked again, in milliseconds: one that was not told may be told now. */
+/** The time after which the console is asked again, and after an error, in milliseconds. */
 const AGAIN = 30000;
+const AFTER_ERROR = 5000;
+
+/** The time that a browser has to save a document, in milliseconds. */
+const SAVED = 30000;
 
 /** The answer for these members. */
-const known = { answer: null, members: "", at: 0 };
+const known = { answer: null, members: "", next: 0 };
 
 /** The members, each with the hash of its contract. */
 const members = () => (fleet.look?.members ?? []).map((one) => `${one.id} ${one.inspection?.contract}`).sort().join();
@@ -19,15 +23,17 @@ export function watchContracts(take) {
   if (known.answer) take(known.answer, "");
   return poll(1000, async (signal) => {
     const now = members();
-    if (fleet.look === null || (now === known.members && Date.now() - known.at < AGAIN)) return;
+    if (fleet.look === null || (now === known.members && Date.now() < known.next)) return;
     try {
-      const answer = await json("/api/contracts", {}, signal);
-      Object.assign(known, { answer, members: now, at: Date.now() });
-      take(answer, "");
+      known.answer = await json("/api/contracts", {}, signal);
+      known.next = Date.now() + AGAIN;
+      take(known.answer, "");
     } catch (error) {
-      if (error.status) take(known.answer, error.message);
-      throw error;
+      if (signal.aborted) return;
+      known.next = Date.now() + AFTER_ERROR;
+      take(known.answer, error.status ? error.message : "The console does not answer.");
     }
+    known.members = now;
   });
 }
 
@@ -39,5 +45,5 @@ export async function save(form, hash) {
   const response = await request(`/api/contracts/${form}`, { hash });
   const url = URL.createObjectURL(await response.blob());
   h("a", { href: url, download: `${fleet.about?.namespace ?? "contract"}-${hash}.${form}.json` }).click();
-  setTimeout(() => URL.revokeObjectURL(url), AGAIN);
+  setTimeout(() => URL.revokeObjectURL(url), SAVED);
 }

@@ -10,10 +10,11 @@ import { button } from "./widgets.js";
 const DEEPEST = 4;
 const MOST_FIELDS = 100;
 
-const INTEGER = /^-?(0|[1-9]\d*)$/;
+/** `-0` is a fraction for a reader of JSON. */
+const INTEGER = /^(0|-?[1-9]\d*)$/;
 const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 
-/** Why a text is not valid as a type, or nothing. */
+/** The reason for which a text is not valid as a type, or nothing. */
 const CHECKS = {
   integer: (words) => (INTEGER.test(words) ? "" : "Not a whole number."),
   number: (words) => (NUMBER.test(words) ? "" : "Not a number."),
@@ -24,7 +25,7 @@ const CHECKS = {
 /** A text of a field as JSON. Numbers stay as they were typed, so that none is rounded. */
 const written = (kind, words) => (kind === "text" ? JSON.stringify(words) : words.trim());
 
-/** What a part is called: its name and its type. */
+/** The label of a part: its name and its type. */
 const label = (part) => [h("bdi", {}, visible(cut(part.name, 120))), h("small", {}, ` ${visible(part.words)}${part.is_nullable ? " or null" : ""}${part.is_required ? "" : ", optional"}`)];
 
 /** A field has `element`, `json()` as text or undefined if it is left out, and `wrong()`: the input that has to be changed. */
@@ -44,19 +45,27 @@ class Maker {
 
   input(part, kind) {
     const id = `send-field-${this.fields}`;
-    const input = h(kind === "other" ? "textarea" : "input", { id, rows: kind === "other" ? 3 : null, inputmode: kind === "integer" ? "numeric" : kind === "number" ? "decimal" : null, autocomplete: "off", spellcheck: "false", "aria-describedby": `${id}-problem` });
+    const isText = kind === "text" || kind === "other";
+    const input = h(isText ? "textarea" : "input", { id, rows: kind === "other" ? 3 : isText ? 1 : null, inputmode: kind === "integer" ? "numeric" : kind === "number" ? "decimal" : null, autocomplete: "off", spellcheck: "false", "aria-describedby": `${id}-problem` });
     const remark = h("p", { class: "remark", id: `${id}-problem` });
-    // An empty text can be a value.
-    const isLeftOut = () => input.value.trim() === "" && (!part.is_required || (part.is_nullable && kind !== "other"));
-    const problem = () => (isLeftOut() ? "" : input.value.trim() === "" && kind !== "text" ? "Needed." : CHECKS[kind](input.value.trim()));
+    const canBeLeftOut = !part.is_required || (part.is_nullable && kind !== "other");
+    // An empty text can be a value, and spaces are a text.
+    const empty = h("input", { type: "checkbox", id: `${id}-empty` });
+    const choice = kind === "text" && canBeLeftOut ? h("small", { class: "choice" }, empty, h("label", { for: empty.id }, `as an empty text, not ${part.is_required ? "null" : "left out"}`)) : null;
+    const isEmpty = () => (kind === "text" ? input.value === "" : input.value.trim() === "");
+    const isLeftOut = () => isEmpty() && canBeLeftOut && !empty.checked;
+    const problem = () => (isLeftOut() ? "" : isEmpty() && kind !== "text" ? "Needed." : CHECKS[kind](input.value.trim()));
     const show = () => {
       text(remark, visible(problem()));
       input.setAttribute("aria-invalid", String(problem() !== ""));
     };
     input.addEventListener("change", show);
-    input.addEventListener("input", () => { if (remark.textContent !== "") show(); });
+    input.addEventListener("input", () => {
+      if (choice) choice.hidden = !isEmpty();
+      if (remark.textContent !== "") show();
+    });
     return {
-      element: h("div", { class: "field" }, h("label", { for: id }, label(part), kind === "other" ? h("small", {}, ", as JSON") : null), input, remark),
+      element: h("div", { class: "field" }, h("label", { for: id }, label(part), kind === "other" ? h("small", {}, ", as JSON") : null), input, choice, remark),
       json: () => (isLeftOut() ? (part.is_required ? "null" : undefined) : written(kind, input.value)),
       wrong: () => { show(); return problem() === "" ? null : input; },
     };
@@ -67,8 +76,18 @@ class Maker {
     const options = values.map(([value, words]) => [value, visible(cut(words, 120))]);
     if (part.is_nullable) options.push(["null", "null"]);
     if (!part.is_required) options.unshift(["", "– left out –"]);
-    const select = h("select", { id }, options.map(([value, words]) => h("option", { value }, words)));
-    return { element: h("div", { class: "field" }, h("label", { for: id }, label(part)), select), json: () => (select.value === "" ? undefined : select.value), wrong: () => null };
+    // A person answers, not the form.
+    else if (options.length > 1) options.unshift(["", "– choose –"]);
+    const select = h("select", { id, "aria-describedby": `${id}-problem` }, options.map(([value, words]) => h("option", { value }, words)));
+    const remark = h("p", { class: "remark", id: `${id}-problem` });
+    const wrong = () => {
+      const isMissing = part.is_required && select.value === "";
+      text(remark, isMissing ? "Needed." : "");
+      select.setAttribute("aria-invalid", String(isMissing));
+      return isMissing ? select : null;
+    };
+    select.addEventListener("change", wrong);
+    return { element: h("div", { class: "field" }, h("label", { for: id }, label(part)), select, remark), json: () => (select.value === "" ? undefined : select.value), wrong };
   }
 
   object(part, depth) {
@@ -88,14 +107,13 @@ class Maker {
       draw();
     };
     const more = h("div", { class: "tools" }, button("Add", add, { "aria-label": `Add an item to ${cut(part.name, 80)}` }));
-    // A list that need not be there is left out without items.
-    const json = () => (items.length === 0 && !part.is_required ? undefined : `[${items.map((item) => item.json() ?? "null").join(",")}]`);
-    return this.group({ ...part, is_boxed: part.is_nullable && part.is_required }, depth, h("div", {}, list, more), json, () => items.map((item) => item.wrong()).find(Boolean) ?? null);
+    const json = () => `[${items.map((item) => item.json() ?? "null").join(",")}]`;
+    return this.group(part, depth, h("div", {}, list, more), json, () => items.map((item) => item.wrong()).find(Boolean) ?? null);
   }
 
   /** A part with parts. One that need not be there has a box to tick. */
   group(part, depth, content, json, wrong) {
-    const isFixed = !(part.is_boxed ?? (part.is_nullable || !part.is_required));
+    const isFixed = part.is_required && !part.is_nullable;
     if (depth === 0 && isFixed) return { element: content, json, wrong };
     const id = `send-group-${this.fields}-${depth}-${cut(part.name, 40)}`;
     const box = h("input", { type: "checkbox", id });
@@ -110,12 +128,17 @@ class Maker {
   }
 }
 
+/** The form of the newest contract with a handler of the event, or else of the newest that has its type. */
+const chosen = (forms) => forms.find((one) => one.payload?.reads && one.handled_by?.length > 0) ?? forms.find((one) => one.payload?.reads);
+
 /** Makes the field for a payload: with the fields of the event where its schema is known, and as JSON otherwise. */
 export function formField() {
   const free = payloadField();
   const area = h("div", {});
   const whose = h("p", { class: "sentence" });
-  let made = null, isFree = true, shown = "";
+  /** The fields, the outline that they were made of, and their JSON before anything was typed, and when it became the text. */
+  let made = null, source = "", blank = "", copied = "";
+  let isFree = true, shown = "", asked = "";
   const use = (isNowFree) => {
     isFree = isNowFree;
     free.element.hidden = !isFree;
@@ -123,28 +146,47 @@ export function formField() {
     text(other, isFree ? "As fields" : "As JSON");
     tools.hidden = made === null;
   };
-  const other = button("As JSON", () => {
-    if (isFree) free.set("");
-    else if (made.wrong() === null) free.set(made.json());
-    use(!isFree);
-  });
-  const tools = h("div", { class: "tools" }, whose, other);
-  /** `event` has a schema if one of these contracts describes it; the newest counts. */
-  const show = async (event, isKnown, nameOf) => {
-    const key = isKnown ? event : "";
-    if (key === shown) return;
-    shown = key;
-    made = null;
+  /** Copies the fields into the text. A text that was typed stays until fields were. */
+  const toText = () => {
+    const json = made.json();
+    const isTyped = json !== blank && json !== copied;
+    if (isTyped || free.value() === "null") {
+      const wrong = made.wrong();
+      if (wrong && isTyped) { wrong.focus(); return; }
+      if (!wrong) { free.set(json); copied = json; }
+    }
     use(true);
-    if (!isKnown) return;
-    const forms = await place("event", event).then((answer) => answer.forms, () => []);
-    const form = forms.findLast((one) => one.payload?.reads);
-    if (shown !== key || !form) return;
-    made = new Maker().make({ ...form.payload.reads, name: "Payload", is_required: true });
+  };
+  const other = button("As JSON", () => (isFree ? use(false) : toText()));
+  const tools = h("div", { class: "tools" }, whose, other);
+  const take = (outline) => {
+    made = new Maker().make({ ...outline, name: "Payload", is_required: true });
+    [source, blank, copied] = [JSON.stringify(outline), made.json(), ""];
     area.replaceChildren(made.element);
-    text(whose, visible(`The fields are those that ${nameOf(form.hashes)} reads.`));
     // What somebody typed stays.
     use(free.value() !== "null");
+  };
+  /** Makes the fields of an event. `hashes` are the contracts that have a schema of it; fields with something typed stay. */
+  const show = async (event, hashes, nameOf) => {
+    if (event !== shown) {
+      [shown, asked, made] = [event, "", null];
+      use(true);
+    }
+    if (hashes === "" || hashes === asked) return;
+    asked = hashes;
+    const forms = await place("event", event).then((answer) => answer.forms, () => null);
+    if (shown !== event || asked !== hashes) return;
+    const form = chosen(forms ?? []);
+    // It is asked for again.
+    if (forms === null) asked = "";
+    if (!form) return;
+    const isOther = JSON.stringify(form.payload.reads) !== source;
+    if (made && isOther && made.json() !== blank) {
+      text(whose, visible(`${nameOf(form.hashes)} has another schema by now. Enter the name of the event again for its fields.`));
+      return;
+    }
+    if (!made || isOther) take(form.payload.reads);
+    text(whose, visible(form.handled_by?.length > 0 ? `The fields are those that ${nameOf(form.hashes)} reads.` : `The fields are those that ${nameOf(form.hashes)} has for this event.`));
   };
   use(true);
   return {

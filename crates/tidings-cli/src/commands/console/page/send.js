@@ -16,7 +16,7 @@ const UNREADABLE = 422;
 const MOST_RECEIVERS = 500;
 
 let panel = null;
-/** What the members say of their contracts. */
+/** The contracts of the members, as they reported them. */
 let known = null;
 
 /** The form. It keeps what was typed while other pages are shown. */
@@ -32,13 +32,15 @@ function declared() {
   return { names, takesAll };
 }
 
-/** Whether the fleet has a schema of an event. */
-const hasSchema = (event) => known?.places.some((one) => one.name === event && ["event", "request"].includes(one.kind) && one.has_schema) === true;
+const isEvent = (one) => one.kind === "event" || one.kind === "request";
 
-/** The first member of a contract, with its version. */
-const nameOf = (hashes) => known?.contracts.find((one) => hashes.includes(one.hash))?.members[0] ?? "a member";
+/** The hashes of the contracts with an event, if one of them has its schema. */
+const withSchema = (event) => (known?.places ?? []).filter((one) => one.name === event && isEvent(one) && one.has_schema).flatMap((one) => one.contracts).map((index) => known.contracts[index].hash).join();
 
-/** Why a name may be wrong: it is sent all the same. */
+/** The first member of the newest of these contracts, with its version. */
+const nameOf = (hashes) => known?.contracts.findLast((one) => hashes.includes(one.hash))?.members[0] ?? "a member";
+
+/** A remark on a name that no member declares; it can be sent. */
 function doubt(event) {
   const { names, takesAll } = declared();
   return event === "" || takesAll || names.size === 0 || names.has(event) ? "" : "No member declares an event of this name.";
@@ -69,7 +71,7 @@ function fillReceivers(select) {
 }
 
 function fillNames(list) {
-  const ofContracts = (known?.places ?? []).filter((one) => ["event", "request"].includes(one.kind)).map((one) => one.name);
+  const ofContracts = (known?.places ?? []).filter(isEvent).map((one) => one.name);
   const names = [...declared().names.union(new Set(ofContracts))].sort().slice(0, MOST_RECEIVERS);
   const source = JSON.stringify(names);
   if (list.source === source) return;
@@ -106,31 +108,36 @@ function make() {
   const to = h("select", { id: "send-to" });
   const remark = h("p", { class: "remark", id: "send-doubt" });
   const payload = formField();
-  const submit = h("button", { class: "primary" }, "Send, ask who");
+  const submit = h("button", { class: "primary" }, "Send and wait for handlers");
   const result = h("div", { class: "receipt", id: "send-result", role: "status" });
-  const named = () => { text(remark, doubt(input.value)); payload.show(input.value, hasSchema(input.value), nameOf); };
+  const named = () => { text(remark, doubt(input.value)); payload.show(input.value, withSchema(input.value), nameOf); };
   input.addEventListener("input", named);
 
   let isSending = false, stop = null;
-  const send = async (force = false) => {
+  const send = async (body) => {
     if (isSending) return;
-    if (payload.problem() !== "") { payload.focus(); return; }
     isSending = true;
     attribute(submit, "aria-disabled", "true");
-    result.replaceChildren(h("p", {}, "Sent; waiting for the members …"));
+    result.replaceChildren(h("p", {}, "Sending …"));
     try {
-      const answer = await post("/api/send", { event: input.value, to: to.value, payload: payload.value(), force });
+      const answer = await post("/api/send", body);
       result.replaceChildren(...receipt(answer));
     } catch (error) {
       const why = h("p", { class: "remark" }, visible(cut(error.status ? error.message : "The console does not answer: the event may have been sent.", 1000)));
-      const anyway = error.status === UNREADABLE ? h("div", { class: "tools" }, button("Send it all the same", () => send(true))) : "";
+      const anyway = error.status === UNREADABLE ? h("div", { class: "tools" }, button("Send anyway", () => send({ ...body, force: true }))) : "";
       result.replaceChildren(why, anyway);
     }
     attribute(submit, "aria-disabled", null);
     isSending = false;
   };
 
-  const form = h("form", { class: "form", onsubmit: (event) => { event.preventDefault(); send(); } },
+  const submitted = (event) => {
+    event.preventDefault();
+    if (payload.problem() === "") send({ event: input.value, to: to.value, payload: payload.value() });
+    else payload.focus();
+  };
+  // "Send anyway" is for the event that was refused, and not for the one that is typed now.
+  const form = h("form", { class: "form", onsubmit: submitted, oninput: () => result.querySelector("button")?.remove() },
     h("div", { class: "field" }, h("label", { for: "send-event" }, "Event"), input, names, remark),
     h("div", { class: "field" }, h("label", { for: "send-to" }, "To"), to),
     payload.element, h("div", { class: "tools wide" }, submit));

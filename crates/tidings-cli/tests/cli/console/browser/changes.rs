@@ -54,7 +54,7 @@ async fn a_sent_event_names_who_handled_it_who_failed_and_who_was_silent(browser
     browser.click("#send summary").await;
     fill(browser, "#send-event", "user.renamed").await;
     fill(browser, "#send-payload", r#"{"id":7,"name":"Ada"}"#).await;
-    browser.press("Send, ask who").await;
+    browser.press("Send and wait for handlers").await;
     let receipt = "document.getElementById('send-result').innerText";
     browser
         .until(

@@ -11,7 +11,7 @@ use super::session::Browser;
 use crate::console::client::Console;
 use crate::console::contracts::users;
 use crate::console::foreign::{self, Program};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, NAMESPACE};
 use crate::support::eventually;
 
 /// Members with two contracts: the one that handles events started last.
@@ -104,6 +104,59 @@ async fn choose(browser: &Browser, label: &str, value: &str) {
     browser.run(&choose, json!(value)).await;
 }
 
+/// The members leave and return, as in a deployment. What was typed stays.
+async fn the_schema_of_the_event_goes_and_comes_back(browser: &Browser, fleet: &Fleet) {
+    let listed = "document.querySelector('#send-names option[value=\"stock.count\"]')";
+    let [members, kept] = ["members", "kept"].map(|name| format!("tidings:{{{NAMESPACE}}}:{name}"));
+    fleet.redis.command(&["RENAME", &members, &kept]).await;
+    browser
+        .until("it is gone", &format!("{listed} === null"))
+        .await;
+    fleet.redis.command(&["RENAME", &kept, &members]).await;
+    browser
+        .until("it is back", &format!("{listed} !== null"))
+        .await;
+}
+
+/// Enters each field, and what is wrong at first.
+async fn enter_the_fields(browser: &Browser) {
+    browser.press("Send and wait for handlers").await;
+    browser.until_text("Needed.").await;
+    enter(browser, "id", "-0").await;
+    browser.until_text("Not a whole number.").await;
+    let clear = format!("{}.value = ''", field("id"));
+    browser.run(&clear, Value::Null).await;
+    enter(browser, "id", "18446744073709551615").await;
+    enter(browser, "name", "Ada \\\"L\\\" ").await;
+    choose(browser, "plan", "\"team\"").await;
+    choose(browser, "is_new", "true").await;
+    browser
+        .run(&format!("{}.click()", field("address")), Value::Null)
+        .await;
+    enter(browser, "city", "London").await;
+    let empty = format!(
+        "document.getElementById({}.id + '-empty').click()",
+        field("zip")
+    );
+    browser.run(&empty, Value::Null).await;
+    // A choice that is needed is made by a person.
+    browser.press("Send and wait for handlers").await;
+    let is_missing = format!(
+        "{}.getAttribute('aria-invalid') === 'true'",
+        field("is_home")
+    );
+    browser.until("a choice is missing", &is_missing).await;
+    choose(browser, "is_home", "false").await;
+    let tags = format!("{}.click()", field("tags"));
+    browser.run(&tags, Value::Null).await;
+    browser.click("[aria-label='Add an item to tags']").await;
+    enter(browser, "item", "first").await;
+    // A type that contains itself is JSON from here on.
+    let parent = format!("{}.click()", field("parent"));
+    browser.run(&parent, Value::Null).await;
+    enter(browser, "next", r#"{"next":{}}"#).await;
+}
+
 pub(super) async fn an_event_is_sent_from_the_fields_of_its_schema(browser: &mut Browser) {
     let fleet = Fleet::start().await;
     let bus = fleet
@@ -130,22 +183,8 @@ pub(super) async fn an_event_is_sent_from_the_fields_of_its_schema(browser: &mut
         .until_text("The fields are those that api-7 (1.4.0) reads.")
         .await;
 
-    browser.press("Send, ask who").await;
-    browser.until_text("Needed.").await;
-    enter(browser, "id", "18446744073709551615").await;
-    enter(browser, "name", "Ada \\\"L\\\"").await;
-    choose(browser, "plan", "\"team\"").await;
-    choose(browser, "is_new", "true").await;
-    browser
-        .run(&format!("{}.click()", field("address")), Value::Null)
-        .await;
-    enter(browser, "city", "London").await;
-    browser.click("[aria-label='Add an item to tags']").await;
-    enter(browser, "item", "first").await;
-    // A type that contains itself is JSON from here on.
-    let parent = format!("{}.click()", field("parent"));
-    browser.run(&parent, Value::Null).await;
-    enter(browser, "next", r#"{"next":{}}"#).await;
+    enter_the_fields(browser).await;
+    the_schema_of_the_event_goes_and_comes_back(browser, &fleet).await;
     load_axe(browser).await;
     for scheme in ["dark", "light"] {
         browser.scheme(scheme).await;
@@ -157,7 +196,7 @@ pub(super) async fn an_event_is_sent_from_the_fields_of_its_schema(browser: &mut
     assert!(width.as_u64().unwrap() <= 320, "{width}");
     browser.save("send-fields-narrow").await;
     browser.size(1_280, 900).await;
-    browser.press("Send, ask who").await;
+    browser.press("Send and wait for handlers").await;
     let receipt = "document.getElementById('send-result').innerText";
     browser
         .until(
@@ -173,18 +212,29 @@ pub(super) async fn an_event_is_sent_from_the_fields_of_its_schema(browser: &mut
     let payload = sent.next().await.unwrap();
     assert_eq!(
         payload,
-        json!({ "id": 18_446_744_073_709_551_615_u64, "name": "Ada \\\"L\\\"", "plan": "team",
-        "is_new": true, "address": { "city": "London" }, "tags": ["first"], "parent": { "next": { "next": {} } } })
+        json!({ "id": 18_446_744_073_709_551_615_u64, "name": "Ada \\\"L\\\" ", "plan": "team",
+        "is_new": true, "address": { "city": "London", "is_home": false, "zip": "" }, "tags": ["first"], "parent": { "next": { "next": {} } } })
     );
 
     // What no receiver can read is sent only on request.
     browser.press("As JSON").await;
     fill(browser, "#send-payload", r#"{"id":"seven","name":"Ada"}"#).await;
-    browser.press("Send, ask who").await;
+    browser.press("Send and wait for handlers").await;
     browser
         .until_text("api-7 (1.4.0) cannot read this payload: ")
         .await;
-    browser.press("Send it all the same").await;
+    // Only what was refused is sent, and the text stays where it was typed.
+    browser.press("As fields").await;
+    browser.press("As JSON").await;
+    let is_there =
+        "[...document.querySelectorAll('button')].some((it) => it.textContent === 'Send anyway')";
+    assert_eq!(browser.eval(is_there).await, true);
+    browser.click("#send-payload").await;
+    browser.keys(" ").await;
+    assert_eq!(browser.eval(is_there).await, false);
+    browser.press("Send and wait for handlers").await;
+    browser.until("it is refused again", is_there).await;
+    browser.press("Send anyway").await;
     browser.until_text("1 handled").await;
     assert_eq!(sent.next().await.unwrap()["id"], "seven");
 
