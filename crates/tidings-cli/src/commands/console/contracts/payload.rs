@@ -17,8 +17,8 @@ use crate::recipient::Recipients;
 const REASON: usize = 400;
 
 impl Contracts {
-    /// Fails if a receiver has a handler of the event that cannot read the payload. A receiver without a
-    /// contract is not checked, and nothing is if that takes longer than `--timeout`.
+    /// Fails if a receiver has a handler of the event that cannot read the payload, or if the check takes
+    /// longer than `--timeout`. A receiver without a contract is not checked.
     pub(in super::super) async fn check_payload(
         &self,
         announced: &[Announced],
@@ -32,13 +32,17 @@ impl Contracts {
         let handling = announced.iter();
         let handling = handling.filter(|it| it.handles(event.0) && is_receiver(&it.member));
         let checked = timeout(self.timeout, self.unreadable(handling, event)).await;
-        match checked.unwrap_or(Ok(None))? {
-            Some(why) => {
-                let failure = Failure::new(StatusCode::UNPROCESSABLE_ENTITY, why);
-                Err(failure.logged_as("a receiver cannot read the payload"))
+        let (why, logged) = match checked {
+            Ok(Err(failure)) => return Err(failure),
+            Ok(Ok(None)) => return Ok(()),
+            Ok(Ok(Some(why))) => (why, "a receiver cannot read the payload"),
+            Err(_) => {
+                let why = format!("the payload was not checked within {:?}", self.timeout);
+                (why, "the payload was not checked in time")
             }
-            None => Ok(()),
-        }
+        };
+        let failure = Failure::new(StatusCode::UNPROCESSABLE_ENTITY, why);
+        Err(failure.logged_as(logged))
     }
 
     /// Returns the reason for which one of these members cannot read the payload.
