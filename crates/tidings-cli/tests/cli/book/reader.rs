@@ -199,6 +199,11 @@ impl Reader {
         if line == "fg" {
             return place.signal(Signal::CONT);
         }
+        // No page shows what cargo printed while it installed the command line.
+        let last = self.last.get(terminal);
+        if last.is_some_and(|last| last.starts_with("cargo install")) {
+            place.forget(deadline);
+        }
         place.run(&mut shell, deadline);
         self.last.insert(terminal.to_owned(), line.to_owned());
         if line.starts_with("cargo new") {
