@@ -37,7 +37,7 @@ enum Task {
     Test {
         /// Run instead what takes minutes: the examples in the documentation, the packages that
         /// measure, instruction budgets, many more random cases, payloads of every shape, programs in
-        /// other languages, the rendered book, the release archive, the public API.
+        /// other languages, the rendered book, the release archive.
         #[arg(long)]
         long: bool,
     },

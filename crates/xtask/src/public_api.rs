@@ -39,12 +39,6 @@ const LISTINGS: &str = "api";
 const RUSTDOC: &str = "#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec rustdoc \"$@\"\n";
 const JSON: &str = "-Zunstable-options --output-format=json --cap-lints=allow";
 
-/// Returns true if the compiler is the one of the listings.
-pub(crate) fn has_compiler() -> Result<bool> {
-    let version = tool("rustc").args(["--version"]).output()?;
-    Ok(version.starts_with(&format!("rustc {COMPILER}.")))
-}
-
 /// Fails if the API of a library differs from its listing.
 pub(crate) fn look() -> Result<()> {
     let mut changes = Vec::new();
@@ -81,7 +75,11 @@ fn listing(library: &str) -> PathBuf {
 
 /// Returns the public items of each library, with all features.
 fn list() -> Result<Vec<(&'static str, String)>> {
-    ensure!(has_compiler()?, "the listings are of Rust {COMPILER}");
+    let compiler = tool("rustc").args(["--version"]).output()?;
+    ensure!(
+        compiler.starts_with(&format!("rustc {COMPILER}.")),
+        "the listings are of Rust {COMPILER}, and this is {compiler}"
+    );
     let lister = LISTER.ensure()?;
     let rustdoc = repository().join("target/tools/rustdoc-json");
     // It is not there if the PATH has the program.

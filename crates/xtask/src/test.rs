@@ -7,7 +7,6 @@ use crate::check;
 use crate::dist;
 use crate::install::{CHROMEDRIVER, CHROMIUM, CURL, NPM, REDIS, VALGRIND};
 use crate::peers;
-use crate::public_api;
 use crate::secrets;
 use crate::steps::{Step, run_all};
 use crate::tool::{MEASURING, ORDINARY, cargo, cargo_has};
@@ -130,19 +129,8 @@ fn long() -> Vec<Step> {
     let last = [
         Step::look("release archive", dist::try_out),
         Step::look("rendered book", book::look),
-        public_api(),
     ];
     [&first[..], &selected(), &last].concat()
-}
-
-/// Compares the public API with its listing, which another compiler cannot write.
-fn public_api() -> Step {
-    let name = "public API";
-    if public_api::has_compiler().unwrap_or(false) {
-        return Step::look(name, public_api::look);
-    }
-    let advice = "to run it: use the Rust of crates/xtask/src/public_api.rs";
-    Step::skipped(name, advice)
 }
 
 /// The steps that run some of the tests of a program.
