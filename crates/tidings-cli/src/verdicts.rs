@@ -38,7 +38,7 @@ struct Tally {
     failed: usize,
 }
 
-/// Whether one version can read what the other writes; `None` if the tool gives no verdict.
+/// Returns true if one version cannot read what the other writes, and `None` if the tool gives no verdict.
 type IsBroken = fn(&Pair, Direction) -> Option<bool>;
 
 impl Tally {

@@ -12,7 +12,13 @@ pub(crate) fn run(only: &[String]) -> Result<()> {
 }
 
 pub(crate) fn steps() -> Vec<Step> {
-    [short(), deployment::steps(), vec![dependencies()], aside()].concat()
+    [
+        short(),
+        deployment::steps(),
+        vec![dependencies()],
+        background(),
+    ]
+    .concat()
 }
 
 /// The steps that run one after the other.
@@ -38,19 +44,19 @@ fn short() -> Vec<Step> {
     ]
 }
 
-fn aside() -> Vec<Step> {
+fn background() -> Vec<Step> {
     vec![
         // The compiler turns to these two while the tests wait for servers and timers.
         // The lints above build tidings with all features, because the tests ask for them. Of its
         // dependencies this step takes the same features.
-        Step::aside(
+        Step::background(
             "lints without features",
             cargo("clippy")
                 .args(["--package=tidings", "--package=tidings-tests-features"])
                 .args(["--lib", "--locked"])
                 .args(["--", "-D", "warnings"]),
         ),
-        Step::aside(
+        Step::background(
             "documentation",
             cargo("doc")
                 .args(ORDINARY)

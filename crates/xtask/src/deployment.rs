@@ -15,7 +15,7 @@ const DOCKERFILES: [&str; 2] = [
 
 const UNITS: [&str; 3] = ["shop.socket", "shop.service", "web.service"];
 
-/// What the units start. `systemd-analyze` looks for it on this machine.
+/// The programs that the units start. `systemd-analyze` looks for it on this machine.
 const PROGRAMS: [&str; 2] = ["/usr/local/bin/shop", "/usr/local/bin/tidings"];
 
 pub(crate) fn steps() -> Vec<Step> {
@@ -117,7 +117,7 @@ fn verify(units: &[(&str, String)]) -> Result<Vec<String>> {
         fs::write(folder.join(name), unit)?;
         check = check.args([folder.join(name).display().to_string()]);
     }
-    let (status, printed) = check.run_aside()?;
+    let (status, printed) = check.run_in_background()?;
     let mut problems: Vec<_> = printed.lines().map(str::to_owned).collect();
     if problems.is_empty() && !status.success() {
         problems.push(format!("`{check}` ended with {status}"));

@@ -13,7 +13,7 @@ use crate::tool::{cargo, target};
 /// The published package that is no library.
 const PROGRAM: &str = "tidings-cli";
 
-/// What the manifest of each package has. Its public addresses come with the first release.
+/// The fields that the manifest of each package must have. Its public addresses come with the first release.
 const FIELDS: [&str; 7] = [
     "categories",
     "description",

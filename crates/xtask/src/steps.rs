@@ -22,7 +22,7 @@ pub(crate) struct Step {
 #[derive(Debug, Clone)]
 enum Work {
     Run(Tool),
-    RunAside(Tool),
+    RunInBackground(Tool),
     Test(Tool, &'static [&'static str]),
     Look(fn() -> Result<()>),
     Skip { advice: &'static str },
@@ -51,8 +51,8 @@ impl Step {
 
     /// Creates a step that runs while the next ordinary one does, at a low priority. Its output is
     /// printed when it has ended.
-    pub(crate) fn aside(name: &'static str, tool: Tool) -> Self {
-        let work = Work::RunAside(tool);
+    pub(crate) fn background(name: &'static str, tool: Tool) -> Self {
+        let work = Work::RunInBackground(tool);
         Self { name, work }
     }
 
@@ -68,8 +68,8 @@ impl Step {
         Self { name, work }
     }
 
-    fn is_aside(&self) -> bool {
-        matches!(self.work, Work::RunAside(_))
+    fn is_in_background(&self) -> bool {
+        matches!(self.work, Work::RunInBackground(_))
     }
 
     fn run(&self) -> Outcome {
@@ -79,8 +79,8 @@ impl Step {
                 println!("{}", bold(&format!("{}: {tool}", self.name)));
                 tool.succeed()
             }
-            Work::RunAside(tool) => {
-                let result = tool.run_aside();
+            Work::RunInBackground(tool) => {
+                let result = tool.run_in_background();
                 println!("{}", bold(&format!("{}: {tool}", self.name)));
                 result.and_then(|(status, printed)| {
                     print!("{printed}");
@@ -123,12 +123,12 @@ pub(crate) fn run_only(mut steps: Vec<Step>, only: &[String]) -> Result<()> {
 }
 
 /// Runs all steps in order, also those after a failed one, so that one run reports everything. Steps
-/// aside run one after the other while the ordinary step after them does.
+/// in the background run one after the other while the ordinary step after them does.
 pub(crate) fn run_all(steps: &[Step]) -> Result<()> {
     let mut outcomes = Vec::new();
-    for group in steps.split_inclusive(|step| !step.is_aside()) {
+    for group in steps.split_inclusive(|step| !step.is_in_background()) {
         let (background, ordinary): (Vec<_>, Vec<_>) =
-            group.iter().partition(|step| step.is_aside());
+            group.iter().partition(|step| step.is_in_background());
         thread::scope(|scope| {
             let background = scope.spawn(move || {
                 if !background.is_empty() {
@@ -252,12 +252,12 @@ dependencies skipped   to have it: install it
     }
 
     #[test]
-    fn steps_aside_run_while_the_next_one_does_and_are_named_if_they_fail() {
+    fn background_steps_run_while_the_next_one_does_and_are_named_if_they_fail() {
         let folder = tempfile::tempdir().unwrap();
-        let trace = folder.path().join("a-step-aside-ran");
+        let trace = folder.path().join("a-background-step-ran");
         let touched = trace.to_str().unwrap();
-        let first = Step::aside("first", tool("touch").args([touched]));
-        let second = Step::aside("second", tool("false"));
+        let first = Step::background("first", tool("touch").args([touched]));
+        let second = Step::background("second", tool("false"));
         let waits = format!("until [ -e {touched} ]; do sleep 0.01; done");
         let next = Step::new("next", tool("sh").args(["-c", &waits]));
 

@@ -119,10 +119,10 @@ impl Tool {
     }
 
     /// Runs it at a low priority, and returns its status and what it printed.
-    pub(crate) fn run_aside(&self) -> Result<(ExitStatus, String)> {
-        let mut aside = Command::new("nice");
-        aside.args(["-n", "10"]).arg(&self.program);
-        self.captured(self.set_up(aside))
+    pub(crate) fn run_in_background(&self) -> Result<(ExitStatus, String)> {
+        let mut nice = Command::new("nice");
+        nice.args(["-n", "10"]).arg(&self.program);
+        self.captured(self.set_up(nice))
     }
 
     fn captured(&self, mut command: Command) -> Result<(ExitStatus, String)> {

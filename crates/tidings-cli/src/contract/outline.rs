@@ -32,7 +32,7 @@ pub(crate) struct Outline {
     parts: Parts,
 }
 
-/// What a part consists of.
+/// The content of a part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 enum Parts {
@@ -100,7 +100,7 @@ pub(crate) fn outline(
 
 struct Outliner<'a> {
     schemas: Schemas<'a>,
-    /// What is left of the limits.
+    /// The number of parts that the limits still allow.
     parts: usize,
     bytes: usize,
     /// The schemas that contain this part.

@@ -31,7 +31,7 @@ pub(super) struct Looker {
 struct Memory {
     last: Option<(Instant, Arc<str>)>,
     members: Vec<Member>,
-    /// What each member said.
+    /// The last inspection of each member.
     inspected: Vec<Inspected>,
     /// The contracts that they announced.
     contracts: HashMap<NodeId, Announced>,

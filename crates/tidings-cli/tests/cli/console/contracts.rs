@@ -346,10 +346,37 @@ async fn a_payload_that_a_receiver_cannot_read_is_sent_only_on_request() {
         "{error}"
     );
     assert!(error.contains("a whole number is read"), "{error}");
-    let line = console.running.stderr.wait_for("not done: a receiver");
+    let line = console
+        .running
+        .stderr
+        .wait_for("not done: the payload did not pass");
     assert!(!line.contains("seven"), "{line}");
 
-    // Nothing is known of this receiver.
+    // This receiver announces no contract.
     assert_eq!(send("api-1", json!("seven"), false).status, 200);
     assert_eq!(send("all", json!("seven"), true).status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payload_that_cannot_be_checked_is_sent_only_on_request() {
+    let fleet = Fleet::start().await;
+    let handling = fleet.member_with("api-1", |bus| bus.on("user.renamed", async |_: Value| {}));
+    let handling = handling.await;
+    // Its contract is not the one that it announces.
+    let contract = Program::new("reads-numbers", "1.3.9", &users("integer")).contract;
+    let broken = Program::announcing("liar", "1.5.0", "0123456789abcdef", contract);
+    foreign::start(&fleet, &handling, &[broken]).await;
+    let console = Console::start(&fleet, &["--allow-send", "--timeout", "500ms"]);
+    let send = |force: bool| {
+        let payload = json!({ "id": 7, "name": "Ada" }).to_string();
+        let body =
+            json!({ "event": "user.renamed", "to": "all", "payload": payload, "force": force });
+        console.post("/api/send", &body.to_string())
+    };
+    let refused = send(false);
+    assert_eq!(refused.status, 422, "{}", refused.body);
+    let error = refused.json()["error"].as_str().unwrap().to_owned();
+    let expected = "the payload was not checked for liar (1.5.0): ";
+    assert!(error.starts_with(expected), "{error}");
+    assert_eq!(send(true).status, 200);
 }

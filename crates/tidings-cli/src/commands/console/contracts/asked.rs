@@ -18,9 +18,6 @@ use crate::contract::Contract;
 /// The number of contracts that are asked for at the same time.
 const AT_ONCE: usize = 4;
 
-/// The number of members that are asked for one contract, until one sends it.
-const TRIES: usize = 3;
-
 /// The time after which one that is not known is asked for again.
 const RETRY: Duration = Duration::from_secs(30);
 
@@ -62,7 +59,7 @@ impl Contracts {
         let mut unknown = all.clone();
         unknown.retain(|(hash, _)| self.known().is_unknown(hash));
         let unknown = unknown.into_iter().map(|(hash, members)| {
-            let members = members.into_iter().take(TRIES).cloned().collect();
+            let members = members.into_iter().cloned().collect();
             ask(self.bus.clone(), hash.to_owned(), members, self.timeout)
         });
         let unknown: Vec<_> = unknown.collect();

@@ -1,12 +1,15 @@
 //! Checks a payload before it is sent: against the contracts of its receivers, where `tidings send` has the
 //! contract of the project.
 
+use std::fmt::Display;
+
 use axum::http::StatusCode;
 use serde_json::Value;
 use tidings::Member;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::asked::Group;
 use super::{Announced, Contracts, cut, panicked};
 use crate::commands::console::api::Failure;
 use crate::commands::schema::names_of;
@@ -17,8 +20,9 @@ use crate::recipient::Recipients;
 const REASON: usize = 400;
 
 impl Contracts {
-    /// Fails if a receiver has a handler of the event that cannot read the payload, or if the check takes
-    /// longer than `--timeout`. A receiver without a contract is not checked.
+    /// Fails if a receiver has a handler of the event that cannot read the payload, and if that is not
+    /// known: because its contract is not, or because the check takes longer than `--timeout`. A receiver
+    /// that announces no contract is not checked.
     pub(in super::super) async fn check_payload(
         &self,
         announced: &[Announced],
@@ -32,17 +36,16 @@ impl Contracts {
         let handling = announced.iter();
         let handling = handling.filter(|it| it.handles(event.0) && is_receiver(&it.member));
         let checked = timeout(self.timeout, self.unreadable(handling, event)).await;
-        let (why, logged) = match checked {
-            Ok(Err(failure)) => return Err(failure),
-            Ok(Ok(None)) => return Ok(()),
-            Ok(Ok(Some(why))) => (why, "a receiver cannot read the payload"),
-            Err(_) => {
-                let why = format!("the payload was not checked within {:?}", self.timeout);
-                (why, "the payload was not checked in time")
-            }
+        let why = match checked {
+            Ok(reason) => reason?,
+            Err(_) => Some(format!(
+                "the payload was not checked within {:?}",
+                self.timeout
+            )),
         };
+        let Some(why) = why else { return Ok(()) };
         let failure = Failure::new(StatusCode::UNPROCESSABLE_ENTITY, why);
-        Err(failure.logged_as(logged))
+        Err(failure.logged_as("the payload did not pass the check of its receivers"))
     }
 
     /// Returns the reason for which one of these members cannot read the payload.
@@ -54,16 +57,30 @@ impl Contracts {
         let groups = self.groups(handling).await;
         let (event, data) = (event.to_owned(), data.clone());
         let checked = spawn_blocking(move || {
-            groups.shown.iter().find_map(|group| {
-                let contract = group.contract.as_ref().ok()?;
-                let reasons = Reader::of(contract, &event)?.unreadable(&data).ok()?;
-                let first = reasons.first()?;
-                let reason = cut(&format!("{}: {}", first.path, first.what), REASON);
-                let members: Vec<_> = group.members.iter().collect();
-                let members = names_of(&members);
-                Some(format!("{members} cannot read this payload: {reason}"))
-            })
+            let reason = |group| reason(group, &event, &data);
+            groups.shown.iter().find_map(reason)
         });
         checked.await.map_err(panicked)
     }
+}
+
+/// Returns the reason for which these members cannot read the payload, or for which that is not known.
+fn reason(group: &Group, event: &str, data: &Value) -> Option<String> {
+    let members: Vec<_> = group.members.iter().collect();
+    let members = names_of(&members);
+    let not_checked = |why: &dyn Display| {
+        let why = cut(&why.to_string(), REASON);
+        Some(format!("the payload was not checked for {members}: {why}"))
+    };
+    let contract = match &group.contract {
+        Ok(contract) => contract,
+        Err(why) => return not_checked(why),
+    };
+    let reasons = match Reader::of(contract, event)?.unreadable(data) {
+        Ok(reasons) => reasons,
+        Err(too_complex) => return not_checked(&too_complex),
+    };
+    let first = reasons.first()?;
+    let reason = cut(&format!("{}: {}", first.path, first.what), REASON);
+    Some(format!("{members} cannot read this payload: {reason}"))
 }
