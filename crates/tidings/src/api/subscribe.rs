@@ -8,6 +8,8 @@ use std::any::type_name;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use crate::bus::Bus;
 use crate::error::gap::Gap;
 use crate::error::subscribe::{MissingState, SubscribeError};
@@ -214,7 +216,7 @@ impl Bus {
             self.downgrade(),
             handler,
         );
-        let task = in_subscription(&subscription, handling);
+        let task = in_subscription(&subscription, Box::pin(handling));
         let dispatcher = &self.inner.dispatcher;
         dispatcher.add(Arc::clone(&subscription), Names::default(), None)?;
         self.inner.reports.add(subscription.id, gaps);
@@ -244,8 +246,6 @@ impl Bus {
             label(&name, type_name::<H>()),
             handling,
         ));
-        let names = wanted.names.list.iter().map(|name| &*name.name);
-        let calls = Calls::new(names, wanted.names.other);
         let bus = self.downgrade();
         let worker = Runner {
             handler: OwnedHandler::new(handler, &subscription, &bus),
@@ -253,10 +253,10 @@ impl Bus {
             bus,
             decode: wanted.decode,
             is_once,
-            calls,
+            calls: Calls::new(&wanted.names),
             arguments: PhantomData,
         };
-        let task = in_subscription(&subscription, worker.run());
+        let task = in_subscription(&subscription, Box::pin(worker.run()));
         self.inner
             .dispatcher
             .add(Arc::clone(&subscription), wanted.names, wanted.shares)?;
@@ -267,7 +267,7 @@ impl Bus {
     fn run(
         &self,
         subscription: Arc<SubscriptionSlot>,
-        task: impl Future<Output = ()> + Send + 'static,
+        task: BoxFuture<'static, ()>,
     ) -> Subscription {
         let task = self.inner.runtime.spawn(task);
         subscription

@@ -151,7 +151,7 @@ mod tests {
     /// Shuts a bus down between the two steps of a registration on another thread: the handler is
     /// registered, and its task is not spawned yet.
     async fn is_waited_for(bus: Bus, subscription: Arc<SubscriptionSlot>) {
-        let task = in_subscription(&subscription, async {});
+        let task = in_subscription(&subscription, Box::pin(async {}));
         let mut ending = tokio::spawn(async move { bus.shutdown(Duration::from_mins(1)).await });
 
         let early = timeout(Duration::from_secs(1), &mut ending).await;

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use pin_project_lite::pin_project;
 use tidings_codec::{DecodeError, NodeId};
 use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use crate::bus::WeakBus;
 use crate::error::failure::{Failure, HandlerFailure};
@@ -173,7 +175,9 @@ where
             while let Some((batch, next)) = waiting.take_if(|_| self.has_room(calls.len())) {
                 if next < batch.events.len() && !self.subscription.queue.is_closed() {
                     self.subscription.begin(batch.events.len() - next - 1);
-                    calls.push(self.handle_apart(Arc::clone(&batch), next));
+                    let call: BoxFuture<'_, ()> =
+                        Box::pin(self.handle_apart(Arc::clone(&batch), next));
+                    calls.push(call);
                     waiting = Some((batch, next + 1));
                 }
             }
@@ -231,18 +235,30 @@ where
             // Not a call.
             Err(CallError::Undecodable(_)) => {}
         }
-        let Err(stop) = ended else {
-            received.ended(None);
-            return true;
-        };
-        let was_called = !matches!(*stop, CallError::Undecodable(_));
-        self.subscription.calls.fail(stop.is_timeout());
-        let handler = &self.subscription.handler;
-        let failure = stop.of(&context.event, handler, context.sender, context.sequence);
-        received.ended(Some(&failure));
-        context.bus.reports().failure(failure);
-        was_called
+        match ended {
+            Ok(()) => {
+                received.ended(None);
+                true
+            }
+            Err(stop) => report(*stop, &received, context, &self.subscription),
+        }
     }
+}
+
+/// Counts and reports a call that did not succeed. Returns whether the handler was called.
+fn report(
+    stop: CallError,
+    received: &ReceivedEvent<'_>,
+    context: &Context,
+    subscription: &SubscriptionSlot,
+) -> bool {
+    let was_called = !matches!(stop, CallError::Undecodable(_));
+    subscription.calls.fail(stop.is_timeout());
+    let handler = &subscription.handler;
+    let failure = stop.of(&context.event, handler, context.sender, context.sequence);
+    received.ended(Some(&failure));
+    context.bus.reports().failure(failure);
+    was_called
 }
 
 /// The task of a handler of gaps.
@@ -287,31 +303,27 @@ impl<H> OwnedHandler<H> {
 impl<H> Drop for OwnedHandler<H> {
     fn drop(&mut self) {
         let handler = self.handler.take();
-        let Err(text) = caught(|| drop(handler)) else {
-            return;
-        };
-        let Some(bus) = self.bus.upgrade() else {
-            tracing::error!(
-                handler = &*self.subscription.handler,
-                panic = text,
-                "a handler panicked when it was dropped"
-            );
-            return;
-        };
-        let event = self
-            .subscription
-            .handler
-            .split(' ')
-            .next()
-            .unwrap_or_default();
-        bus.reports().failure(Failure::Handler {
-            event: event.to_owned(),
-            handler: format!("{} (when it was dropped)", self.subscription.handler).into(),
-            sender: None,
-            sequence: None,
-            cause: HandlerFailure::Panicked(text),
-        });
+        if let Err(text) = caught(|| drop(handler)) {
+            report_drop(&self.subscription.handler, &self.bus, text);
+        }
     }
+}
+
+/// Reports a handler whose drop panicked.
+fn report_drop(handler: &str, bus: &WeakBus, text: String) {
+    let Some(bus) = bus.upgrade() else {
+        let message = "a handler panicked when it was dropped";
+        tracing::error!(handler, panic = text, message);
+        return;
+    };
+    let event = handler.split(' ').next().unwrap_or_default();
+    bus.reports().failure(Failure::Handler {
+        event: event.to_owned(),
+        handler: format!("{handler} (when it was dropped)").into(),
+        sender: None,
+        sequence: None,
+        cause: HandlerFailure::Panicked(text),
+    });
 }
 
 pin_project! {
@@ -324,8 +336,7 @@ pin_project! {
 
     impl<F> PinnedDrop for Running<F> {
         fn drop(this: Pin<&mut Self>) {
-            let mut call = this.project().call;
-            if let Err(panic) = caught(|| call.set(None)) {
+            if let Err(panic) = drop_call(this.project().call) {
                 tracing::error!(panic, "an aborted call panicked when it was dropped");
             }
         }
@@ -333,7 +344,10 @@ pin_project! {
 }
 
 /// Runs a call until it ends, panics or exceeds its timeout.
-async fn guarded(call: impl Future<Output = Called>, subscription: &SubscriptionSlot) -> Called {
+async fn guarded(
+    call: impl Future<Output = Called> + Send,
+    subscription: &SubscriptionSlot,
+) -> Called {
     let call = Some(call);
     let running = pin!(Running { call });
     let mut call = running.project().call;
@@ -341,18 +355,30 @@ async fn guarded(call: impl Future<Output = Called>, subscription: &Subscription
     if let Poll::Ready(ended) = poll_fn(|cx| Poll::Ready(poll_guarded(call.as_mut(), cx))).await {
         return ended;
     }
-    let (waits, timeout) = (Instant::now(), subscription.options.timeout);
-    let running = poll_fn(|cx| poll_guarded(call.as_mut(), cx));
-    let ended = tokio::time::timeout(timeout, running).await;
-    subscription.calls.waited(waits.elapsed());
-    match ended {
-        Ok(ended) => ended,
-        // The drop of a call may panic as well.
-        Err(_) => caught(|| call.set(None))
-            .map_err(HandlerFailure::Panicked)
-            .and(Err(HandlerFailure::TimedOut(timeout)))
-            .map_err(Box::from),
+    let running = pin!(poll_fn(|cx| poll_guarded(call.as_mut(), cx)));
+    if let Some(ended) = in_time(running, subscription).await {
+        return ended;
     }
+    drop_call(call)
+        .map_err(HandlerFailure::Panicked)
+        .and(Err(HandlerFailure::TimedOut(subscription.options.timeout)))
+        .map_err(Box::from)
+}
+
+/// Waits for a call; returns `None` at its timeout. Compiled once, for all handlers.
+async fn in_time(
+    call: Pin<&mut (dyn Future<Output = Called> + Send)>,
+    subscription: &SubscriptionSlot,
+) -> Option<Called> {
+    let waits = Instant::now();
+    let ended = timeout(subscription.options.timeout, call).await;
+    subscription.calls.waited(waits.elapsed());
+    ended.ok()
+}
+
+/// Drops a call. Its drop may panic, too.
+fn drop_call<F>(mut call: Pin<&mut Option<F>>) -> Result<(), String> {
+    caught(|| call.set(None))
 }
 
 /// Polls a call and catches its panic.
@@ -371,8 +397,7 @@ fn poll_guarded(
         polled
     });
     polled.unwrap_or_else(|text| {
-        // The drop of the rest may panic once more.
-        let _ = caught(|| call.set(None));
+        let _ = drop_call(call);
         Poll::Ready(Err(HandlerFailure::Panicked(text).into()))
     })
 }

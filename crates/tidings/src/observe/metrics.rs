@@ -11,6 +11,7 @@ use ::metrics::{
 
 use crate::error::failure::{Failure, HandlerFailure};
 use crate::error::gap::GapReason;
+use crate::event::{Name, Names};
 
 /// The label of a handler of all other events. No event can have this name.
 const ANY_OTHER: &str = "*";
@@ -282,13 +283,11 @@ struct Times {
 pub(crate) struct Began(Instant);
 
 impl Calls {
-    /// For events with these names, and with any other name if `other` is set.
-    pub(crate) fn new<'a>(names: impl Iterator<Item = &'a str>, has_other: bool) -> Self {
+    pub(crate) fn new(names: &Names) -> Self {
+        let times = |name: &Name| (Box::from(&*name.name), Times::new(&name.name));
         Self {
-            by_name: names
-                .map(|name| (Box::from(name), Times::new(name)))
-                .collect(),
-            others: has_other.then(|| Times::new(ANY_OTHER)),
+            by_name: names.list.iter().map(times).collect(),
+            others: names.other.then(|| Times::new(ANY_OTHER)),
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -249,16 +250,16 @@ pub(crate) fn running() -> Option<u64> {
 }
 
 /// Wraps the task of a subscription: sets [`running`] in it, and `has_ended` when it ends or is
-/// dropped, even before its first poll.
+/// dropped, even before its first poll. Boxed, so that tokio's spawn is not compiled for each handler.
 pub(crate) fn in_subscription(
     subscription: &Arc<SubscriptionSlot>,
-    running: impl Future<Output = ()> + Send + 'static,
-) -> impl Future<Output = ()> + Send + 'static {
+    running: BoxFuture<'static, ()>,
+) -> BoxFuture<'static, ()> {
     let ended = Ended(Arc::clone(subscription));
-    async move {
+    Box::pin(async move {
         let id = ended.0.id;
         RUNNING.scope(id, running).await;
-    }
+    })
 }
 
 /// Sets `has_ended` when it is dropped.

@@ -5,14 +5,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs code of the application; returns the message if it panics.
 pub(crate) fn caught<T>(act: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(act)).map_err(|panic| {
-        let text = panic_text(&*panic);
-        // Dropping the payload may panic too.
-        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-            std::mem::forget(second);
-        }
-        text
-    })
+    catch_unwind(AssertUnwindSafe(act)).map_err(text_of)
+}
+
+fn text_of(panic: Box<dyn Any + Send>) -> String {
+    let text = panic_text(&*panic);
+    // Dropping the payload may panic too.
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(second);
+    }
+    text
 }
 
 /// The message of a panic.

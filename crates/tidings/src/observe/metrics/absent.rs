@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::error::failure::{Failure, HandlerFailure};
 use crate::error::gap::GapReason;
+use crate::event::Names;
 
 #[derive(Debug)]
 pub(crate) struct Counter;
@@ -107,7 +108,7 @@ pub(crate) struct Calls;
 pub(crate) struct Began;
 
 impl Calls {
-    pub(crate) fn new<'a>(_names: impl Iterator<Item = &'a str>, _has_other: bool) -> Self {
+    pub(crate) fn new(_names: &Names) -> Self {
         Self
     }
 
