@@ -1,5 +1,5 @@
-//! The check of contracts compared with `json-schema-diff`, on the same pairs of types: the package
-//! `tidings-verdicts`.
+//! The package `tidings-verdicts`: pairs of types on which the check of contracts is compared with serde
+//! and with `json-schema-diff`. They are apart, because the compiler takes half a minute for them.
 #![cfg(test)]
 #![allow(
     dead_code,
@@ -9,6 +9,8 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod contract;
+#[path = "verdicts/pairs.rs"]
+mod pairs;
 
 use std::env;
 use std::io::{self, Write as _};
@@ -17,9 +19,9 @@ use std::process::{Command, Stdio};
 use json_schema_diff::diff;
 use serde_json::{Value, json};
 
-use self::contract::Direction;
-use self::contract::tests::pairs::{Pair, pairs};
-use self::contract::tests::{broken, documents};
+use self::contract::tests::broken;
+use self::contract::{Contract, Direction, Side};
+use self::pairs::{Pair, pairs};
 
 /// The variable of the process that compares two schemas, and what it prints.
 const ASKED: &str = "TIDINGS_TEST_DIFFERENCE";
@@ -62,6 +64,19 @@ impl Tally {
         }
         tally
     }
+}
+
+/// Returns the JSON Schemas of what is written and what is read as the event `it`.
+fn documents(contract: &Contract) -> [Value; 2] {
+    [Side::Writes, Side::Reads].map(|side| {
+        let schema = contract.events["it"].payload.get(side).unwrap();
+        let mut document = match schema {
+            Value::Object(_) => schema.clone(),
+            _ => json!({}),
+        };
+        document["definitions"] = json!(contract.definitions_of(side));
+        document
+    })
 }
 
 /// Compares what is written with what is read, as the check of tidings does.

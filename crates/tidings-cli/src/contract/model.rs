@@ -129,7 +129,7 @@ impl Contract {
     }
 
     /// Returns the definitions of a side, by name.
-    pub(super) fn definitions_of(&self, side: Side) -> BTreeMap<&str, &Value> {
+    pub(crate) fn definitions_of(&self, side: Side) -> BTreeMap<&str, &Value> {
         let definitions = self.definitions.iter();
         definitions
             .filter_map(|(name, sides)| Some((name.as_str(), sides.get(side)?)))

@@ -5,7 +5,6 @@ mod details;
 mod edited;
 #[cfg(feature = "console")]
 mod outlines;
-pub(crate) mod pairs;
 mod payloads;
 mod random;
 mod readers;
@@ -13,15 +12,35 @@ mod recipes;
 mod rules;
 mod scale;
 
-use schemars::JsonSchema;
-use schemars::generate::SchemaSettings;
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use schemars::{JsonSchema, Schema};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::contract::model::{Side, with_hash};
+use crate::contract::model::with_hash;
 use crate::contract::{Asked, Contract, Direction, Finding, Level, check};
 
+/// Returns true if `R` reads each sample, in both formats.
+pub(crate) fn reads_all<W: Serialize, R: DeserializeOwned>(samples: &[W]) -> bool {
+    samples.iter().all(|sample| {
+        let json = serde_json::to_vec(sample).unwrap();
+        let mut pack = Vec::new();
+        let mut serializer = rmp_serde::Serializer::new(&mut pack)
+            .with_struct_map()
+            .with_human_readable();
+        sample.serialize(&mut serializer).unwrap();
+        let mut reader = rmp_serde::Deserializer::from_read_ref(&pack).with_human_readable();
+        serde_json::from_slice::<R>(&json).is_ok() && R::deserialize(&mut reader).is_ok()
+    })
+}
+
 /// Returns the contract of an event `it` with this payload.
-pub(super) fn contract_of<T: JsonSchema>() -> Contract {
+pub(crate) fn contract_of<T: JsonSchema>() -> Contract {
+    contract_by(SchemaGenerator::subschema_for::<T>)
+}
+
+fn contract_by(schema_of: fn(&mut SchemaGenerator) -> Schema) -> Contract {
     let [(writes, written), (reads, read)] = [true, false].map(|is_writer| {
         let settings = SchemaSettings::draft07();
         let settings = if is_writer {
@@ -30,7 +49,7 @@ pub(super) fn contract_of<T: JsonSchema>() -> Contract {
             settings.for_deserialize()
         };
         let mut generator = settings.into_generator();
-        let mut schema = generator.subschema_for::<T>();
+        let mut schema = schema_of(&mut generator);
         let definitions = generator.take_definitions(true);
         for transform in generator.transforms_mut() {
             transform.transform(&mut schema);
@@ -48,19 +67,6 @@ pub(super) fn contract_of<T: JsonSchema>() -> Contract {
         "definitions": definitions,
         "events": { "it": { "writes": writes, "reads": reads } },
     }))
-}
-
-/// Returns the JSON Schemas of what is written and what is read as the event `it`.
-pub(crate) fn documents(contract: &Contract) -> [Value; 2] {
-    [Side::Writes, Side::Reads].map(|side| {
-        let schema = contract.events["it"].payload.get(side).unwrap();
-        let mut document = match schema {
-            Value::Object(_) => schema.clone(),
-            _ => json!({}),
-        };
-        document["definitions"] = json!(contract.definitions_of(side));
-        document
-    })
 }
 
 /// Returns the contract of an event `it` with this schema on both sides.

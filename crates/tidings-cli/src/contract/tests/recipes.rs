@@ -4,8 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::pairs::reads_all;
-use super::{breaks, contract_of};
+use super::{breaks, contract_of, reads_all};
 use crate::contract::rule::Rule;
 use crate::contract::{Contract, Finding};
 

@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Pair, map, text};
-use crate::contract::tests::contract_of;
-use crate::contract::tests::pairs::reads_all;
+use crate::contract::tests::{contract_of, reads_all};
 
 mod one {
     use super::{Deserialize, JsonSchema, Serialize};

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{broken, contract_of, documents};
+use super::documents;
+use crate::contract::tests::{broken, contract_of, reads_all};
 use crate::contract::{Contract, Direction};
 
 /// Verdicts that are stricter than serde, and why.
@@ -72,26 +72,13 @@ struct Verdict {
     has_one_schema: bool,
 }
 
-pub(crate) struct Pair {
+pub(super) struct Pair {
     name: &'static str,
-    pub(crate) old: Contract,
-    pub(crate) new: Contract,
+    pub(super) old: Contract,
+    pub(super) new: Contract,
     /// True if each sample can be read, in both formats: by new readers, by old readers.
-    pub(crate) reads_all: [bool; 2],
+    pub(super) reads_all: [bool; 2],
     samples: usize,
-}
-
-pub(super) fn reads_all<W: Serialize, R: DeserializeOwned>(samples: &[W]) -> bool {
-    samples.iter().all(|sample| {
-        let json = serde_json::to_vec(sample).unwrap();
-        let mut pack = Vec::new();
-        let mut serializer = rmp_serde::Serializer::new(&mut pack)
-            .with_struct_map()
-            .with_human_readable();
-        sample.serialize(&mut serializer).unwrap();
-        let mut reader = rmp_serde::Deserializer::from_read_ref(&pack).with_human_readable();
-        serde_json::from_slice::<R>(&json).is_ok() && R::deserialize(&mut reader).is_ok()
-    })
 }
 
 macro_rules! pairs {
@@ -311,7 +298,7 @@ pairs! {
 }
 
 /// Returns all pairs.
-pub(crate) fn pairs() -> Vec<Pair> {
+pub(super) fn pairs() -> Vec<Pair> {
     let mut all = listed();
     all.extend(unusual::listed());
     all
