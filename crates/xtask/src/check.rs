@@ -8,61 +8,41 @@ use crate::{compose, deployment, layout, limits, links, prose, texts};
 
 /// Runs the steps whose name contains one of these words; all steps if there is none.
 pub(crate) fn run(only: &[String]) -> Result<()> {
-    run_only(steps(), only)
+    run_only([steps(), vec![lints()], compiled()].concat(), only)
 }
 
+/// The steps for which nothing is compiled.
 pub(crate) fn steps() -> Vec<Step> {
-    [
-        short(),
-        deployment::steps(),
-        vec![dependencies()],
-        background(),
-    ]
-    .concat()
-}
-
-/// The steps that run one after the other.
-fn short() -> Vec<Step> {
-    vec![
+    let first = vec![
         Step::new("format", cargo("fmt").args(["--all", "--check"])),
-        Step::new(
-            "lints",
-            cargo("clippy").args(ORDINARY).args([
-                "--all-targets",
-                "--locked",
-                "--",
-                "-D",
-                "warnings",
-            ]),
-        ),
         Step::look("layout", layout::look),
         Step::look("links", links::look),
         Step::look("words of the book", prose::look),
         Step::look("texts of the book", texts::look),
         Step::look("limits in the book", limits::look),
         Step::look("compose file", compose::look),
-    ]
+    ];
+    [first, deployment::steps(), vec![dependencies()]].concat()
 }
 
-fn background() -> Vec<Step> {
+/// The lints that `cargo xtask test` checks with [`LINTED`](crate::tool::LINTED).
+fn lints() -> Step {
+    let lints = cargo("clippy").args(ORDINARY).args(["--all-targets"]);
+    Step::new("lints", lints.args(["--locked", "--", "-D", "warnings"]))
+}
+
+/// The steps that compile what the tests do not.
+pub(crate) fn compiled() -> Vec<Step> {
+    let features = cargo("clippy")
+        .args(["--package=tidings", "--package=tidings-tests-features"])
+        .args(["--lib", "--locked", "--", "-D", "warnings"]);
+    let documentation = cargo("doc")
+        .args(ORDINARY)
+        .args(["--no-deps", "--locked"])
+        .env("RUSTDOCFLAGS", "-Dwarnings");
     vec![
-        // The compiler turns to these two while the tests wait for servers and timers.
-        // The lints above build tidings with all features, because the tests ask for them. Of its
-        // dependencies this step takes the same features.
-        Step::background(
-            "lints without features",
-            cargo("clippy")
-                .args(["--package=tidings", "--package=tidings-tests-features"])
-                .args(["--lib", "--locked"])
-                .args(["--", "-D", "warnings"]),
-        ),
-        Step::background(
-            "documentation",
-            cargo("doc")
-                .args(ORDINARY)
-                .args(["--no-deps", "--locked"])
-                .env("RUSTDOCFLAGS", "-Dwarnings"),
-        ),
+        Step::new("lints without features", features),
+        Step::new("documentation", documentation),
     ]
 }
 

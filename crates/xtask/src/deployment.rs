@@ -117,7 +117,7 @@ fn verify(units: &[(&str, String)]) -> Result<Vec<String>> {
         fs::write(folder.join(name), unit)?;
         check = check.args([folder.join(name).display().to_string()]);
     }
-    let (status, printed) = check.run_in_background()?;
+    let (status, printed) = check.captured()?;
     let mut problems: Vec<_> = printed.lines().map(str::to_owned).collect();
     if problems.is_empty() && !status.success() {
         problems.push(format!("`{check}` ended with {status}"));

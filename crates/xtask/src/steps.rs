@@ -1,17 +1,12 @@
-//! Runs steps one after the other, some of them in the background, and prints a summary that names
-//! each failed one.
+//! Runs steps one after the other, and prints a summary that names each failed one.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, stdout};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
 use crate::tool::Tool;
-
-/// Cargo builds for one command at a time: first for the step that takes longer.
-const HEAD_START: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
@@ -22,7 +17,6 @@ pub(crate) struct Step {
 #[derive(Debug, Clone)]
 enum Work {
     Run(Tool),
-    RunInBackground(Tool),
     Test(Tool, &'static [&'static str]),
     Look(fn() -> Result<()>),
     Skip { advice: &'static str },
@@ -49,13 +43,6 @@ impl Step {
         Self { name, work }
     }
 
-    /// Creates a step that runs while the next ordinary one does, at a low priority. Its output is
-    /// printed when it has ended.
-    pub(crate) fn background(name: &'static str, tool: Tool) -> Self {
-        let work = Work::RunInBackground(tool);
-        Self { name, work }
-    }
-
     /// Creates a step that inspects what other steps left.
     pub(crate) fn look(name: &'static str, look: fn() -> Result<()>) -> Self {
         let work = Work::Look(look);
@@ -68,25 +55,12 @@ impl Step {
         Self { name, work }
     }
 
-    fn is_in_background(&self) -> bool {
-        matches!(self.work, Work::RunInBackground(_))
-    }
-
     fn run(&self) -> Outcome {
         let start = Instant::now();
         let result = match &self.work {
             Work::Run(tool) => {
                 println!("{}", bold(&format!("{}: {tool}", self.name)));
                 tool.succeed()
-            }
-            Work::RunInBackground(tool) => {
-                let result = tool.run_in_background();
-                println!("{}", bold(&format!("{}: {tool}", self.name)));
-                result.and_then(|(status, printed)| {
-                    print!("{printed}");
-                    ensure!(status.success(), "`{tool}` ended with {status}");
-                    Ok(())
-                })
             }
             Work::Test(tool, words) => {
                 let run = tool.clone().args(words.iter().copied());
@@ -122,24 +96,10 @@ pub(crate) fn run_only(mut steps: Vec<Step>, only: &[String]) -> Result<()> {
     run_all(&steps)
 }
 
-/// Runs all steps in order, also those after a failed one, so that one run reports everything. Steps
-/// in the background run one after the other while the ordinary step after them does.
+/// Runs all steps in order, also those after a failed one, so that one run reports everything.
 pub(crate) fn run_all(steps: &[Step]) -> Result<()> {
-    let mut outcomes = Vec::new();
-    for group in steps.split_inclusive(|step| !step.is_in_background()) {
-        let (background, ordinary): (Vec<_>, Vec<_>) =
-            group.iter().partition(|step| step.is_in_background());
-        thread::scope(|scope| {
-            let background = scope.spawn(move || {
-                if !background.is_empty() {
-                    thread::sleep(HEAD_START);
-                }
-                run_in_order(&background)
-            });
-            outcomes.extend(run_in_order(&ordinary));
-            outcomes.extend(background.join().expect("a step does not panic"));
-        });
-    }
+    let outcomes = steps.iter().map(|step| (step.name, step.run()));
+    let outcomes: Vec<_> = outcomes.collect();
     print!("{}", summary(&outcomes));
     let failed = outcomes.iter().filter_map(|(name, outcome)| match outcome {
         Outcome::Failed(_) => Some(*name),
@@ -152,11 +112,6 @@ pub(crate) fn run_all(steps: &[Step]) -> Result<()> {
         failed.join(", ")
     );
     Ok(())
-}
-
-fn run_in_order(steps: &[&Step]) -> Vec<(&'static str, Outcome)> {
-    let run = |step: &&Step| (step.name, step.run());
-    steps.iter().map(run).collect()
 }
 
 /// Fails if a word is in no name of a test that cargo listed.
@@ -249,20 +204,5 @@ dependencies skipped   to have it: install it
         let error = result.unwrap_err().to_string();
         assert_eq!(error, "failed: failing, unknown; see above");
         assert!(trace.exists());
-    }
-
-    #[test]
-    fn background_steps_run_while_the_next_one_does_and_are_named_if_they_fail() {
-        let folder = tempfile::tempdir().unwrap();
-        let trace = folder.path().join("a-background-step-ran");
-        let touched = trace.to_str().unwrap();
-        let first = Step::background("first", tool("touch").args([touched]));
-        let second = Step::background("second", tool("false"));
-        let waits = format!("until [ -e {touched} ]; do sleep 0.01; done");
-        let next = Step::new("next", tool("sh").args(["-c", &waits]));
-
-        let result = run_all(&[first, second, next]);
-
-        assert_eq!(result.unwrap_err().to_string(), "failed: second; see above");
     }
 }

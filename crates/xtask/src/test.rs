@@ -9,7 +9,7 @@ use crate::install::{CHROMEDRIVER, CHROMIUM, CURL, NPM, REDIS, VALGRIND};
 use crate::peers;
 use crate::secrets;
 use crate::steps::{Step, run_all};
-use crate::tool::{MEASURING, ORDINARY, cargo, cargo_has};
+use crate::tool::{LINTED, MEASURING, ORDINARY, Tool, cargo, cargo_has};
 
 /// Tests that run at the same time. Most of them wait for a server or a timer; the group in
 /// `.config/nextest.toml` limits those that compute.
@@ -22,6 +22,9 @@ const MANY: &str = "2000";
 
 /// The variable by which tests see that this is the long run.
 const LONG: &str = "TIDINGS_TEST_LONG";
+
+/// The step that compiles the tests, checks the lints meanwhile, and runs the tests.
+const TESTS: &str = "lints and tests";
 
 /// The step of the long run that an author of documentation misses most in the ordinary one.
 const DOCUMENTATION: &str = "examples in the documentation";
@@ -75,26 +78,33 @@ fn tests() -> Vec<Step> {
     if !cargo_has("nextest") {
         // No flag selects targets: `--examples` would build other examples than those that the
         // tests start, and `--all-targets` would run the benchmarks.
-        let all = cargo("test").args(ORDINARY).args(COMPILING);
+        let all = linted(ORDINARY).args(COMPILING);
         let all = all.args(["--locked", "--no-fail-fast"]).env(CASES, FEW);
         let advice = "to run it: cargo install cargo-nextest --locked";
         let secrets = Step::skipped(SECRETS, advice);
-        return vec![Step::new("tests", all), secrets, documentation];
+        return vec![Step::new(TESTS, all), secrets, documentation];
     }
-    let tests = cargo("nextest").args(["run"]).args(ORDINARY);
-    let tests = tests
-        .args(COMPILING)
-        .args(["--locked", "--test-threads", TEST_THREADS]);
+    let tests = cargo("nextest").args(["run"]).args(LINTED);
+    let tests =
+        tests
+            .args(ORDINARY)
+            .args(COMPILING)
+            .args(["--locked", "--test-threads", TEST_THREADS]);
     vec![
-        Step::new("tests", tests.env(CASES, FEW)),
+        Step::new(TESTS, tests.env(CASES, FEW)),
         Step::look(SECRETS, secrets::look),
         documentation,
     ]
 }
 
+/// Returns the command that tests these packages, as the ordinary run compiles them.
+fn linted<const N: usize>(packages: [&'static str; N]) -> Tool {
+    cargo("test").args(LINTED).args(packages)
+}
+
 fn long() -> Vec<Step> {
     // nextest runs none of them.
-    let examples = cargo("test").args(ORDINARY);
+    let examples = linted(ORDINARY);
     let examples = examples.args(["--locked", "--no-fail-fast", "--doc"]);
     let examples = examples.env("RUST_TEST_THREADS", TEST_THREADS);
     let lints = cargo("clippy")
@@ -102,13 +112,11 @@ fn long() -> Vec<Step> {
         .args(["--features", "tidings-bench/peers,tidings-faults/peers"])
         .args(["--all-targets", "--locked", "--", "-D", "warnings"]);
     // With the features of the whole workspace, which the ordinary run has built.
-    let soak = ["--package", "tidings-faults", "--lib"];
-    let soak = cargo("test").args(["--locked"]).args(soak);
-    let tests = cargo("test")
-        .args(["--workspace", "--locked", "--no-fail-fast"])
+    let soak = linted(["--package", "tidings-faults", "--lib", "--locked"]);
+    let tests = linted(["--workspace", "--locked", "--no-fail-fast"])
         .args(["--bin=tidings-bench", "--bin=tidings-faults"])
         .args(["--bin=tidings-steps", "--test=ui"]);
-    let shapes = cargo("test").args(ORDINARY);
+    let shapes = linted(ORDINARY);
     let shapes = shapes.args(["--locked", "--test=shapes"]);
     let without_console = cargo("clippy").args(["--package", "tidings-cli"]);
     let without_console = without_console.args(["--no-default-features", "--locked"]);
@@ -130,13 +138,12 @@ fn long() -> Vec<Step> {
         Step::look("release archive", dist::try_out),
         Step::look("rendered book", book::look),
     ];
-    [&first[..], &selected(), &last].concat()
+    [&first[..], &check::compiled(), &selected(), &last].concat()
 }
 
 /// The steps that run some of the tests of a program.
 fn selected() -> Vec<Step> {
-    let cases = cargo("test")
-        .args(ORDINARY)
+    let cases = linted(ORDINARY)
         .args([
             "--locked",
             "--no-fail-fast",
@@ -148,25 +155,21 @@ fn selected() -> Vec<Step> {
         .env(CASES, MANY)
         .env(LONG, "1");
     // The other tests start no program in another language.
-    let programs = cargo("test").args(ORDINARY);
+    let programs = linted(ORDINARY);
     let programs = programs.args(["--locked", "--test=tests", "--"]);
     let programs = programs.args(["--ignored"]);
-    let documents = cargo("test").args(ORDINARY);
+    let documents = linted(ORDINARY);
     let documents = documents.args(["--locked", "--test=cli", "--"]);
     let documents = documents.args(["--ignored"]);
     // One at a time, because they measure.
-    let console = cargo("test").args(ORDINARY);
+    let console = linted(ORDINARY);
     let console = console.args(["--locked", "--test=cli", "--", "--ignored"]);
     let console = console.args(["--test-threads=1"]);
-    let comparison = cargo("test").args(["--locked", "--package", "tidings-verdicts"]);
-    let comparison = comparison.args(["--", "--nocapture"]);
+    let verdicts = linted(["--locked", "--package", "tidings-verdicts"]);
+    let verdicts = verdicts.args(["--", "--nocapture"]);
     vec![
         Step::tests("more cases", cases, CASES_OF),
-        Step::tests(
-            "comparison with json-schema-diff",
-            comparison,
-            &["the_check_is_not_worse"],
-        ),
+        Step::tests("verdicts on contracts", verdicts, &["the_check_"]),
         Step::tests("programs in other languages", programs, &["programs::"]),
         Step::tests(
             "AsyncAPI, other languages",

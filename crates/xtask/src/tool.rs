@@ -32,6 +32,10 @@ pub(crate) const MEASURING: [&str; 8] = [
     "tidings-verdicts",
 ];
 
+/// Lets cargo check the lints of the workspace while it compiles the tests, so that nothing is analyzed
+/// twice. A warning stops the build.
+pub(crate) const LINTED: [&str; 2] = ["--config", ".cargo/lints.toml"];
+
 /// A program with its arguments and environment variables. It runs in the root of the repository.
 #[derive(Debug, Clone)]
 pub(crate) struct Tool {
@@ -115,18 +119,12 @@ impl Tool {
 
     /// Runs it, and returns what it printed, also if it fails.
     pub(crate) fn printed(&self) -> Result<String> {
-        Ok(self.captured(self.command())?.1)
+        Ok(self.captured()?.1)
     }
 
-    /// Runs it at a low priority, and returns its status and what it printed.
-    pub(crate) fn run_in_background(&self) -> Result<(ExitStatus, String)> {
-        let mut nice = Command::new("nice");
-        nice.args(["-n", "10"]).arg(&self.program);
-        self.captured(self.set_up(nice))
-    }
-
-    fn captured(&self, mut command: Command) -> Result<(ExitStatus, String)> {
-        let output = command.stdin(Stdio::null()).output();
+    /// Runs it, and returns its status and what it printed.
+    pub(crate) fn captured(&self) -> Result<(ExitStatus, String)> {
+        let output = self.command().stdin(Stdio::null()).output();
         let output = output.with_context(|| format!("cannot run `{self}`"))?;
         let printed = [output.stdout, output.stderr]
             .map(|text| String::from_utf8_lossy(&text).into_owned())
@@ -145,10 +143,7 @@ impl Tool {
     }
 
     fn command(&self) -> Command {
-        self.set_up(Command::new(&self.program))
-    }
-
-    fn set_up(&self, mut command: Command) -> Command {
+        let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
             .envs(self.variables.iter().copied())
