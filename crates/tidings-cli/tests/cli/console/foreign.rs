@@ -73,84 +73,102 @@ pub(super) async fn list(fleet: &Fleet, id: NodeId, mut description: Value) {
         .await;
 }
 
-/// Lists a member of each program, the first of which started first, and answers for all of them. Their
-/// inspections are otherwise those of the bus.
+/// Lists a member of each program, the first of which started first, and answers for it. Its inspection
+/// is otherwise that of the bus.
 pub(super) async fn start(fleet: &Fleet, bus: &Bus, programs: &[Program]) -> Foreign {
-    let inspection = serde_json::to_value(bus.inspection()).unwrap();
-    let mut members = Vec::new();
+    let asked = Arc::default();
     for (program, number) in programs.iter().zip(1..) {
         let id = NodeId::new(NEXT.fetch_add(1, Ordering::Relaxed).into());
+        let member = Answering {
+            id: id.to_string(),
+            program: program.clone(),
+            inspection: serde_json::to_value(bus.inspection()).unwrap(),
+            responses: connect(fleet),
+            sequence: 0,
+            asked: Arc::clone(&asked),
+        };
+        // Each has a subscription: a question ends once every subscriber has responded.
+        let events = subscribed(fleet);
+        // Until the server ends.
+        thread::spawn(move || member.run(events));
         let description = json!({ "started": number, "name": program.name, "host": "web-7",
             "version": program.version });
         list(fleet, id, description).await;
-        members.push((id.to_string(), program.clone(), 0));
     }
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let names = Arc::clone(&asked);
-    let connect = || TcpStream::connect(fleet.redis.address()).unwrap();
-    let (events, responses) = (connect(), connect());
-    let channel = format!("tidings:{{{NAMESPACE}}}");
-    let mut answering = Answering {
-        channel,
-        responses,
-        inspection,
-    };
-    answering.subscribe(&events);
-    // Until the server ends.
-    thread::spawn(move || {
-        let mut events = BufReader::new(events);
+    Foreign { asked }
+}
+
+fn connect(fleet: &Fleet) -> TcpStream {
+    TcpStream::connect(fleet.redis.address()).unwrap()
+}
+
+fn channel() -> String {
+    format!("tidings:{{{NAMESPACE}}}")
+}
+
+/// Returns a connection that receives the frames of the fleet.
+fn subscribed(fleet: &Fleet) -> BufReader<TcpStream> {
+    let mut events = connect(fleet);
+    write!(events, "SUBSCRIBE {}\r\n", channel()).unwrap();
+    let mut events = BufReader::new(events);
+    let mut confirmation = String::new();
+    while !confirmation.ends_with(":1\r\n") {
+        events.read_line(&mut confirmation).unwrap();
+    }
+    events
+}
+
+/// A member that answers.
+struct Answering {
+    id: String,
+    program: Program,
+    inspection: Value,
+    responses: TcpStream,
+    sequence: u64,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Answering {
+    fn run(mut self, mut events: BufReader<TcpStream>) {
         while let Some(frame) = next_text(&mut events) {
             let Ok(frame) = serde_json::from_str::<Value>(&frame) else {
                 continue;
             };
             for event in frame["events"].as_array().into_iter().flatten() {
-                for (id, program, sequence) in &mut members {
-                    let is_for_it = event["to"] == **id;
-                    if event["event"] == "tidings.contract" && is_for_it {
-                        names.lock().unwrap().push(program.name.clone());
-                    }
-                    let is_for_all = event["to"].is_null() || event["to"] == "others";
-                    let Some(data) = answering
-                        .data(program, event)
-                        .filter(|_| is_for_it || is_for_all)
-                    else {
-                        continue;
-                    };
-                    *sequence += 1;
-                    let meta = json!({ "request": event["meta"]["request"], "outcome": "handled" });
-                    let response = json!({ "event": "tidings.response", "to": frame["from"],
-                        "data": data, "meta": meta });
-                    answering.publish(&json!({ "v": 1, "from": id, "seq": sequence,
-                        "events": [response] }));
+                let to = event["to"].as_str();
+                if to.is_none_or(|to| to == "others" || to == self.id) {
+                    self.answer(&frame["from"], event);
                 }
             }
         }
-    });
-    Foreign { asked }
-}
+    }
 
-struct Answering {
-    channel: String,
-    responses: TcpStream,
-    inspection: Value,
-}
-
-impl Answering {
-    fn subscribe(&self, mut events: &TcpStream) {
-        write!(events, "SUBSCRIBE {}\r\n", self.channel).unwrap();
+    fn answer(&mut self, asker: &Value, event: &Value) {
+        let Some(data) = self.data(event) else {
+            return;
+        };
+        self.sequence += 1;
+        let meta = json!({ "request": event["meta"]["request"], "outcome": "handled" });
+        let response =
+            json!({ "event": "tidings.response", "to": asker, "data": data, "meta": meta });
+        self.publish(
+            &json!({ "v": 1, "from": self.id, "seq": self.sequence, "events": [response] }),
+        );
     }
 
     /// Returns the data of a response.
-    fn data(&self, program: &Program, event: &Value) -> Option<Value> {
+    fn data(&self, event: &Value) -> Option<Value> {
         match event["event"].as_str()? {
             "tidings.inspect" => {
                 let mut inspection = self.inspection.clone();
-                inspection["contract"] = json!(program.hash);
+                inspection["contract"] = json!(self.program.hash);
                 Some(inspection)
             }
             "tidings.contract" => {
+                let name = self.program.name.clone();
+                self.asked.lock().unwrap().push(name);
                 let start = usize::try_from(event["data"].as_u64()?).unwrap();
-                let rest = program.contract.get(start..).unwrap_or_default();
+                let rest = self.program.contract.get(start..).unwrap_or_default();
                 let end = rest.floor_char_boundary(PART);
                 Some(json!({ "text": rest[..end], "is_last": end == rest.len() }))
             }
@@ -159,7 +177,7 @@ impl Answering {
     }
 
     fn publish(&mut self, frame: &Value) {
-        let words = ["PUBLISH", &self.channel, &frame.to_string()];
+        let words = ["PUBLISH", &channel(), &frame.to_string()];
         let words = words.map(|word| format!("${}\r\n{word}\r\n", word.len()));
         let command = format!("*{}\r\n{}", words.len(), words.concat());
         self.responses.write_all(command.as_bytes()).unwrap();

@@ -2,7 +2,7 @@
 
 import { stringify } from "./api.js";
 import { place, save, watchContracts } from "./contracts.js";
-import { attribute, h, head, keyed, redraw, state, table, text } from "./dom.js";
+import { attribute, h, head, keyed, renew, state, table, text } from "./dom.js";
 import { fleet } from "./fleet.js";
 import { bytes, count, cut, number, visible } from "./format.js";
 import { schemas } from "./outline.js";
@@ -16,12 +16,12 @@ const WITHOUT_SCHEMA = "No contract is known. Switch the feature “schema” of
 /** The names of members, and how many more there are. */
 const listed = (names, total) => visible(`${names.join(", ")}${total > names.length ? ` and ${number(total - names.length)} more` : ""}`);
 
-/** A contract with its members, and what can be saved of it. */
-function contractRow(one, fail) {
+/** The cells of a contract: its members, and what can be saved of it. */
+function contractCells(one, fail) {
   const saves = [["asyncapi", "AsyncAPI"], ["jsonschema", "JSON Schema"]].map(([form, words]) =>
     button(words, () => save(form, one.hash).then(() => fail(""), (error) => fail(error.message)), { "aria-label": `Save ${words} of ${one.hash}` }));
-  return h("tr", { class: "member" }, h("th", { scope: "row" }, h("code", {}, one.hash)), h("td", { "data-label": "Members" }, listed(one.members, one.count)),
-    one.error ? h("td", { colspan: 2 }, state("bad", "not known"), h("small", {}, visible(cut(one.error, 500)))) : [h("td", { class: "right", "data-label": "Size" }, bytes(one.bytes)), h("td", {}, h("div", { class: "tools" }, saves))]);
+  return [h("th", { scope: "row" }, h("code", {}, one.hash)), h("td", { "data-label": "Members" }, listed(one.members, one.count)),
+    ...(one.error ? [h("td", { colspan: 2 }, state("bad", "not known"), h("small", {}, visible(cut(one.error, 500))))] : [h("td", { class: "right", "data-label": "Size" }, bytes(one.bytes)), h("td", {}, h("div", { class: "tools" }, saves))])];
 }
 
 /** Members that cannot read each other, by what rule, and what to do instead. */
@@ -109,7 +109,7 @@ export const contract = {
     for (const group of groups) tree.append(group.heading, group.list);
     const detail = h("section", { class: "panel detail", tabindex: "-1" });
     const split = h("div", { class: "split", hidden: true }, h("div", { class: "panel side" }, tree), detail);
-    let answer = null, last = "", isClosed = false;
+    let answer = null, isClosed = false;
 
     const fail = (words) => text(problem, visible(cut(words, 500)));
     const pick = (kind, key) => { remember({ kind, name: key }); draw(); one(); };
@@ -128,19 +128,19 @@ export const contract = {
     };
     const one = async () => {
       const [kind, key] = [parameter("kind"), parameter("name")];
-      if (kind === "" || key === "") { last = ""; redraw(detail, h("p", { class: "empty" }, "Choose a name.")); return; }
-      let parts, source = "";
+      if (kind === "" || key === "") { renew(detail, "", () => [h("p", { class: "empty" }, "Choose a name.")]); return; }
+      let parts, shown;
       try {
         const forms = await place(kind, key);
-        source = stringify([kind, key, forms, answer.breaks, handlers(key)]);
+        shown = [forms, answer.breaks, handlers(key)];
         parts = () => details(answer, kind, key, forms);
       } catch (error) {
         if (!error.status) throw error;
+        shown = error.message;
         parts = () => [h("p", { class: "remark" }, visible(cut(error.message, 500)))];
       }
-      if (isClosed || kind !== parameter("kind") || key !== parameter("name") || (source !== "" && source === last)) return;
-      last = source;
-      redraw(detail, h("h2", {}, h("small", {}, `${kind} `), name(cut(key, 300))), ...parts().filter(Boolean));
+      if (isClosed || kind !== parameter("kind") || key !== parameter("name")) return;
+      renew(detail, stringify([kind, key, shown]), () => [h("h2", {}, h("small", {}, `${kind} `), name(cut(key, 300))), ...parts().filter(Boolean)]);
     };
     const take = (next, error) => {
       fail(error);
@@ -150,10 +150,10 @@ export const contract = {
       text(sentence, hasAny ? summary(answer) : "");
       hint.hidden = hasAny;
       running.hidden = split.hidden = !hasAny;
-      redraw(rows, ...answer.contracts.map((it) => contractRow(it, fail)));
+      keyed(rows, answer.contracts, (it) => it.hash, () => h("tr", { class: "member" }), (row, it) => renew(row, stringify(it), () => contractCells(it, fail)));
       about.replaceChildren(...remarks(answer));
       broken.hidden = answer.breaks.length === 0;
-      list.replaceChildren(...answer.breaks.map(breakItem));
+      renew(list, stringify(answer.breaks), () => answer.breaks.map(breakItem));
       const rest = [[answer.breaks_not_shown, "more break"], [answer.warnings_not_shown, "more warning"]].filter(([number]) => number > 0);
       text(more, rest.map(([number, noun]) => `${count(number, noun)}.`).join(" "));
       draw();

@@ -5,9 +5,9 @@ import { fleet } from "./fleet.js";
 import { h } from "./dom.js";
 import { poll } from "./widgets.js";
 
-/** The time after which the console is asked again, and after an error, in milliseconds. */
+/** The time after which the console is asked again, and after an error or while not all was compared, in milliseconds. */
 const AGAIN = 30000;
-const AFTER_ERROR = 5000;
+const SOON = 5000;
 
 /** The time that a browser has to save a document, in milliseconds. */
 const SAVED = 30000;
@@ -26,11 +26,11 @@ export function watchContracts(take) {
     if (fleet.look === null || (now === known.members && Date.now() < known.next)) return;
     try {
       known.answer = await json("/api/contracts", {}, signal);
-      known.next = Date.now() + AGAIN;
+      known.next = Date.now() + (known.answer.is_partial ? SOON : AGAIN);
       take(known.answer, "");
     } catch (error) {
       if (signal.aborted) return;
-      known.next = Date.now() + AFTER_ERROR;
+      known.next = Date.now() + SOON;
       take(known.answer, error.status ? error.message : "The console does not answer.");
     }
     known.members = now;

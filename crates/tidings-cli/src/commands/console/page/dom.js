@@ -36,6 +36,13 @@ export function redraw(area, ...children) {
   Object.assign(next, place);
 }
 
+/** Redraws `area` only if what it shows, a JSON text, is not what it showed: no click is lost on a button that is replaced. */
+export function renew(area, shown, make) {
+  if (area.shown === shown) return;
+  area.shown = shown;
+  redraw(area, ...make());
+}
+
 /** Sets a text only where it changed, so that a selection in it survives. */
 export function text(element, value) {
   const next = String(value);

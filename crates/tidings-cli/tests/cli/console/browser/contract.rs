@@ -64,6 +64,18 @@ pub(super) async fn members_that_cannot_read_each_other_are_named(browser: &mut 
     browser.until_text("Response, written and read").await;
     browser.save("contract").await;
 
+    // A row that does not change stays the same, so that no click on it is lost.
+    let row = format!(
+        "document.querySelector(\"[aria-label='Save AsyncAPI of {}']\")",
+        old.hash()
+    );
+    browser
+        .run(&format!("{row}.isKept = true"), Value::Null)
+        .await;
+    let _late = fleet.builder("late-1").start().await.unwrap();
+    browser.until_text("late-1").await;
+    assert_eq!(browser.eval(&format!("{row}.isKept")).await, true);
+
     // The documents are those of the command line.
     let folder = fleet.sandbox.path("saved");
     fs::create_dir_all(&folder).unwrap();
