@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tidings_codec::Format;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -43,6 +44,9 @@ const SHORTEST_PROBE: Duration = Duration::from_millis(100);
 const SHORTEST_CHECK: Duration = Duration::from_secs(1);
 /// The shortest lease. With a shorter one, a busy machine would count as dead.
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+
+/// A started bus, and its tap if it has one.
+type Started = Result<(Bus, Option<Tap>), StartError>;
 
 type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, SubscribeError> + Send>;
 
@@ -415,7 +419,7 @@ impl BusBuilder {
     ///
     /// In a Tokio runtime without timers and I/O (`enable_all`).
     pub async fn start(self) -> Result<Bus, StartError> {
-        let (bus, ()) = self.start_with(|_| Ok(())).await?;
+        let (bus, _) = self.start_with(None).await?;
         Ok(bus)
     }
 
@@ -444,7 +448,11 @@ impl BusBuilder {
     ///
     /// As [`start`](Self::start).
     pub async fn start_with_tap(self, options: TapOptions) -> Result<(Bus, Tap), StartError> {
-        self.start_with(|bus| Ok(bus.open_tap(options)?)).await
+        let (bus, tap) = self.start_with(Some(options)).await?;
+        Ok((
+            bus,
+            tap.expect("a tap is opened if there are options for it"),
+        ))
     }
 
     pub(super) fn parsed_namespace(&self) -> Result<Namespace, StartError> {
@@ -454,11 +462,13 @@ impl BusBuilder {
         })
     }
 
-    /// Starts the bus, and calls `prepare` before it receives anything.
-    async fn start_with<T>(
-        mut self,
-        prepare: impl FnOnce(&Bus) -> Result<T, StartError>,
-    ) -> Result<(Bus, T), StartError> {
+    /// Boxed, so that the start is compiled with tidings, not with each program that awaits it.
+    fn start_with(self, tap: Option<TapOptions>) -> BoxFuture<'static, Started> {
+        Box::pin(self.run(tap))
+    }
+
+    /// Starts the bus, with a tap that is opened before the bus receives anything.
+    async fn run(mut self, tap: Option<TapOptions>) -> Started {
         if Handle::try_current().is_err() {
             return Err(StartError::NoRuntime);
         }
@@ -485,7 +495,7 @@ impl BusBuilder {
             registration(&bus)?;
         }
         answer_inspections(&bus, self.inspection);
-        let prepared = prepare(&bus)?;
+        let tap = tap.map(|options| bus.open_tap(options)).transpose()?;
         let this = (parts.me, &parts.namespace);
         let connect_once = || transport.connect();
         let mut connected = connect(&*transport, this, self.start_timeout, connect_once).await?;
@@ -511,7 +521,7 @@ impl BusBuilder {
             join(&bus, task);
         }
         check_after(&bus).await?;
-        Ok((bus, prepared))
+        Ok((bus, tap))
     }
 
     fn register(
