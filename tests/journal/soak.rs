@@ -1,14 +1,15 @@
-//! The short form of the soak: a hundred random faults under traffic, and the account of every
-//! event. `cargo xtask faults --soak --journal` makes more of them.
+//! The short form of the soak: random faults under traffic, and the account of every event. A long run
+//! of the tests has a hundred of them, and `cargo xtask faults --soak --journal` more.
 
+use std::env;
 use std::time::SystemTime;
 
 use tidings_faults::journal::servers::Topology;
 use tidings_faults::journal::soak::{Plan, Summary, run};
 
-/// Failovers take longer than other faults.
-const STANDALONE: usize = 40;
-const SENTINEL: usize = 20;
+/// The faults of an ordinary and of a long run. Failovers take longer than other faults.
+const STANDALONE: [usize; 2] = [15, 40];
+const SENTINEL: [usize; 2] = [8, 20];
 
 const EVENTS_OF_A_FAULT: usize = 100;
 
@@ -24,10 +25,12 @@ async fn under_random_faults_no_event_is_lost_in_silence_or_handled_twice() {
         };
         run(plan, |_| {}).await
     };
+    let is_long = env::var_os("TIDINGS_TEST_LONG").is_some();
+    let [standalone, sentinel] = [STANDALONE, SENTINEL].map(|faults| faults[usize::from(is_long)]);
     let summaries = tokio::join!(
-        soak(Topology::Standalone, STANDALONE, seed),
-        soak(Topology::Standalone, STANDALONE, seed + 1),
-        soak(Topology::Sentinel, SENTINEL, seed),
+        soak(Topology::Standalone, standalone, seed),
+        soak(Topology::Standalone, standalone, seed + 1),
+        soak(Topology::Sentinel, sentinel, seed),
     );
     let summaries = <[Summary; 3]>::from(summaries);
     for summary in &summaries {
@@ -36,6 +39,6 @@ async fn under_random_faults_no_event_is_lost_in_silence_or_handled_twice() {
         assert!(!summary.has_failed());
         assert!(summary.counts.received > 0);
     }
-    // Not each seed takes away events that were received.
-    assert!(summaries.iter().any(|it| it.counts.diverged > 0));
+    // Not each seed takes away events that were received, but of a hundred faults some do.
+    assert!(!is_long || summaries.iter().any(|it| it.counts.diverged > 0));
 }

@@ -161,6 +161,8 @@ fn selected() -> Vec<Step> {
     let documents = linted(ORDINARY);
     let documents = documents.args(["--locked", "--test=cli", "--"]);
     let documents = documents.args(["--ignored"]);
+    let journal = linted(ORDINARY).args(["--locked", "--test=tests", "--"]);
+    let journal = journal.env(LONG, "1");
     // One at a time, because they measure.
     let console = linted(ORDINARY);
     let console = console.args(["--locked", "--test=cli", "--", "--ignored"]);
@@ -170,6 +172,7 @@ fn selected() -> Vec<Step> {
     vec![
         Step::tests("more cases", cases, CASES_OF),
         Step::tests("verdicts on contracts", verdicts, &["the_check_"]),
+        Step::tests("faults of the journal", journal, &["journal::soak::"]),
         Step::tests("programs in other languages", programs, &["programs::"]),
         Step::tests(
             "AsyncAPI, other languages",
