@@ -89,6 +89,19 @@ fn add_handler(events: &mut BTreeMap<String, Entry>, handler: &DeclaredHandler) 
     }
 }
 
+/// Returns what declarations of one name are sorted by: of one type, the first is the one in the contract.
+fn order(it: &Declared) -> impl Ord + use<> {
+    let since = (it.since.is_none(), it.since);
+    (
+        it.type_name,
+        !it.is_opaque,
+        since,
+        it.source,
+        it.docs,
+        it.aliases,
+    )
+}
+
 /// The entry of one name in the contract.
 #[derive(Default)]
 pub(super) struct Described {
@@ -107,7 +120,7 @@ impl Entry {
     ) -> Result<Described, ContractError> {
         // The linker determines the order of collection.
         for declared in [&mut self.declared, &mut self.payloads] {
-            declared.sort_by_key(|declared| (declared.type_name, declared.source));
+            declared.sort_by_key(order);
             declared.dedup_by_key(|declared| declared.type_name);
         }
         self.handlers.sort_by_key(|(path, _)| *path);
@@ -365,6 +378,36 @@ mod tests {
             let handler = handler("a::on", user(type_name, schema), <()>::json_schema);
             let event = &contract([handler])["events"]["user"];
             assert_eq!(event.get("alias").is_some(), counts, "{type_name}");
+        }
+    }
+
+    #[test]
+    fn a_contract_does_not_depend_on_the_order_in_which_declarations_are_linked() {
+        let counter = |source, since, docs| Declared {
+            source,
+            since,
+            docs,
+            schema: None,
+            ..user("", User::json_schema)
+        };
+        let declared = [
+            counter("src/a.rs", None, ""),
+            counter("src/a.rs", None, "Visits."),
+            counter("src/b.rs", Some("1.1"), ""),
+            counter("src/c.rs", Some("1.0"), ""),
+        ];
+        let contract_from = |first: usize| {
+            let mut declarations = Declarations::default();
+            let (later, earlier) = declared.split_at(first);
+            for declared in earlier.iter().chain(later) {
+                declarations.counter(declared.clone());
+            }
+            Contract::new(declarations).unwrap().to_string()
+        };
+        let contract = contract_from(0);
+        assert!(contract.contains(r#""since": "1.0""#), "{contract}");
+        for first in 1..declared.len() {
+            assert_eq!(contract_from(first), contract);
         }
     }
 
