@@ -278,7 +278,7 @@ async fn a_frozen_server_delays_the_answer_by_two_seconds_at_most() {
 #[tokio::test]
 async fn the_count_of_keys_ends_within_its_budget() {
     let redis = Redis::start().await;
-    // In parts, none of which takes a busy server as long as a command may.
+    // In parts, so that no command exceeds its time limit on a busy machine.
     let fill = "for i = 1, 50000 do redis.call('SET', ARGV[1] .. i, '') end";
     for part in ["a", "b", "c", "d", "e", "f"] {
         redis.command(&["EVAL", fill, "0", part]).await;

@@ -1,5 +1,6 @@
 //! The package `tidings-verdicts`: pairs of types on which the check of contracts is compared with serde
-//! and with `json-schema-diff`. They are apart, because the compiler takes half a minute for them.
+//! and with `json-schema-diff`. They have a package of their own, because the compiler takes half a minute
+//! for them.
 #![cfg(test)]
 #![allow(
     dead_code,

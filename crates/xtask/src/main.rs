@@ -33,11 +33,12 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
-    /// Runs the checks, then all tests against real Redis servers.
+    /// Runs the checks, then lints and tests, which need real Redis servers.
     Test {
-        /// Run instead what takes minutes: the examples in the documentation, the packages that
-        /// measure, instruction budgets, many more random cases, payloads of every shape, programs in
-        /// other languages, the rendered book, the release archive.
+        /// Run instead what takes minutes: the documentation and its examples, lints without features,
+        /// the packages that measure, instruction budgets, many more random cases, payloads of every
+        /// shape, verdicts on contracts, faults of the journal, programs in other languages, the
+        /// rendered book, the release archive.
         #[arg(long)]
         long: bool,
     },

@@ -2,6 +2,8 @@
 //! examples leave no report, and are not searched.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -13,9 +15,23 @@ const MARK: &str = "hush-hush";
 /// The report, as set in `.config/nextest.toml`, whatever the target directory is.
 const REPORT: &str = "target/nextest/default/junit.xml";
 
+/// Removes the report of an earlier run, which would be searched if no test ran now.
+pub(crate) fn forget() -> Result<()> {
+    match fs::remove_file(report()) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).context("cannot remove the report of an earlier run")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn report() -> PathBuf {
+    repository().join(REPORT)
+}
+
 /// Searches the report of the last test run.
 pub(crate) fn look() -> Result<()> {
-    let report = repository().join(REPORT);
+    let report = report();
     let text = fs::read_to_string(&report)
         .with_context(|| format!("cannot read the report of the tests, {}", report.display()))?;
     // A report without output would prove nothing.

@@ -47,6 +47,7 @@ pub(crate) fn run() -> Result<()> {
     REDIS.ensure()?;
     CURL.ensure()?;
     prepare_browser()?;
+    secrets::forget()?;
     run_all(&[check::steps(), tests()].concat())
 }
 

@@ -14,6 +14,9 @@ use crate::start::StartError;
 
 const KNOW_EACH_OTHER_WITHIN: Duration = Duration::from_secs(20);
 
+/// The number of attempts to start sentinels that know each other.
+const TRIES: u32 = 2;
+
 /// Options of a test's sentinels and their servers. Made by [`Sentinels::builder`].
 ///
 /// ```
@@ -95,23 +98,34 @@ impl SentinelsBuilder {
     ///
     /// # Panics
     ///
-    /// If `redis-server` is not installed, or one of them does not start, with the reason.
+    /// If `redis-server` is not installed, or one of them does not start, with the reason; and if the
+    /// sentinels do not find each other and the replicas.
     pub async fn start(self) -> Sentinels {
+        for _ in 0..TRIES {
+            let all = self.start_all().await;
+            if timeout(KNOW_EACH_OTHER_WITHIN, all.know_each_other())
+                .await
+                .is_ok()
+            {
+                return all;
+            }
+            // On a machine that stalled, they may have begun a failover that outlasts this wait.
+        }
+        panic!("the sentinels did not find each other and the replicas, {TRIES} times");
+    }
+
+    async fn start_all(&self) -> Sentinels {
         let master = self.server.clone().start().await;
         let replica = || self.server.clone().replica_of(&master).start();
         let (one, other) = tokio::join!(replica(), replica());
         let servers = vec![master, one, other];
 
         let (sentinels, doors) = self.start_sentinels(&servers).await;
-        let all = Sentinels {
+        Sentinels {
             sentinels,
             servers,
             doors,
-        };
-        timeout(KNOW_EACH_OTHER_WITHIN, all.know_each_other())
-            .await
-            .expect("the sentinels find each other and the replicas");
-        all
+        }
     }
 
     async fn start_sentinels(&self, servers: &[Redis]) -> (Vec<Redis>, Option<Doors>) {

@@ -46,7 +46,7 @@ const SHORTEST_CHECK: Duration = Duration::from_secs(1);
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 
 /// A started bus, and its tap if it has one.
-type Started = Result<(Bus, Option<Tap>), StartError>;
+type StartResult = Result<(Bus, Option<Tap>), StartError>;
 
 type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, SubscribeError> + Send>;
 
@@ -463,12 +463,12 @@ impl BusBuilder {
     }
 
     /// Boxed, so that the start is compiled with tidings, not with each program that awaits it.
-    fn start_with(self, tap: Option<TapOptions>) -> BoxFuture<'static, Started> {
-        Box::pin(self.run(tap))
+    fn start_with(self, tap: Option<TapOptions>) -> BoxFuture<'static, StartResult> {
+        Box::pin(self.start_now(tap))
     }
 
     /// Starts the bus, with a tap that is opened before the bus receives anything.
-    async fn run(mut self, tap: Option<TapOptions>) -> Started {
+    async fn start_now(mut self, tap: Option<TapOptions>) -> StartResult {
         if Handle::try_current().is_err() {
             return Err(StartError::NoRuntime);
         }

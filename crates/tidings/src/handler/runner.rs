@@ -175,6 +175,7 @@ where
             while let Some((batch, next)) = waiting.take_if(|_| self.has_room(calls.len())) {
                 if next < batch.events.len() && !self.subscription.queue.is_closed() {
                     self.subscription.begin(batch.events.len() - next - 1);
+                    // Boxed, so that the set is compiled once, not for each handler.
                     let call: BoxFuture<'_, ()> =
                         Box::pin(self.handle_apart(Arc::clone(&batch), next));
                     calls.push(call);
@@ -312,8 +313,11 @@ impl<H> Drop for OwnedHandler<H> {
 /// Reports a handler whose drop panicked.
 fn report_drop(handler: &str, bus: &WeakBus, text: String) {
     let Some(bus) = bus.upgrade() else {
-        let message = "a handler panicked when it was dropped";
-        tracing::error!(handler, panic = text, message);
+        tracing::error!(
+            handler,
+            panic = text,
+            "a handler panicked when it was dropped"
+        );
         return;
     };
     let event = handler.split(' ').next().unwrap_or_default();

@@ -141,10 +141,9 @@ impl Contracts {
         *breaks_so_far = breaks;
         drop(breaks_so_far);
         let has_unknown = groups.shown.iter().any(|it| it.contract.is_err());
-        let is_partial = has_unknown
-            || groups.not_shown > 0
-            || !found.not_compared.is_empty()
-            || announced.iter().any(|it| it.has_failed);
+        let has_silent = announced.iter().any(|it| it.has_failed);
+        let is_partial =
+            has_unknown || groups.not_shown > 0 || !found.not_compared.is_empty() || has_silent;
         let without = announced.iter().filter_map(|it| {
             let why = it.hash.as_ref().err()?;
             Some(json!({ "name": it.member.name, "why": why }))
@@ -164,6 +163,7 @@ impl Contracts {
             "warnings_not_shown": found.warnings_not_shown,
             "not_compared": found.not_compared,
             "is_partial": is_partial,
+            "has_silent": has_silent,
         }))
     }
 }

@@ -113,7 +113,7 @@ fn subscribed(fleet: &Fleet) -> BufReader<TcpStream> {
     let mut events = BufReader::new(events);
     let mut confirmation = String::new();
     while !confirmation.ends_with(":1\r\n") {
-        events.read_line(&mut confirmation).unwrap();
+        assert!(events.read_line(&mut confirmation).unwrap() > 0);
     }
     events
 }
@@ -135,8 +135,8 @@ impl Answering {
                 continue;
             };
             for event in frame["events"].as_array().into_iter().flatten() {
-                let to = event["to"].as_str();
-                if to.is_none_or(|to| to == "others" || to == self.id) {
+                let to = &event["to"];
+                if to.is_null() || to == "others" || *to == *self.id {
                     self.answer(&frame["from"], event);
                 }
             }

@@ -89,13 +89,16 @@ fn add_handler(events: &mut BTreeMap<String, Entry>, handler: &DeclaredHandler) 
     }
 }
 
-/// Returns what declarations of one name are sorted by: of one type, the first is the one in the contract.
+/// Returns the sort key of the declarations of one name. The first of each type is in the contract: it is
+/// opaque if one of them is, and has a version if one of them does.
 fn order(it: &Declared) -> impl Ord + use<> {
     let since = (it.since.is_none(), it.since);
+    let has_schema = it.schema.is_some();
     (
         it.type_name,
         !it.is_opaque,
         since,
+        !has_schema,
         it.source,
         it.docs,
         it.aliases,

@@ -5,8 +5,10 @@ import { fleet } from "./fleet.js";
 import { h } from "./dom.js";
 import { poll } from "./widgets.js";
 
-/** The time after which the console is asked again, and after an error or while not all was compared, in milliseconds. */
+/** The time after which the console is asked again, in milliseconds. */
 const AGAIN = 30000;
+
+/** The time after an error, and while a member has not responded, in milliseconds. */
 const SOON = 5000;
 
 /** The time that a browser has to save a document, in milliseconds. */
@@ -26,7 +28,7 @@ export function watchContracts(take) {
     if (fleet.look === null || (now === known.members && Date.now() < known.next)) return;
     try {
       known.answer = await json("/api/contracts", {}, signal);
-      known.next = Date.now() + (known.answer.is_partial ? SOON : AGAIN);
+      known.next = Date.now() + (known.answer.has_silent ? SOON : AGAIN);
       take(known.answer, "");
     } catch (error) {
       if (signal.aborted) return;
