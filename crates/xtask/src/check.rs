@@ -40,11 +40,7 @@ pub(crate) fn compiled() -> Vec<Step> {
         .args(ORDINARY)
         .args(["--no-deps", "--locked"])
         .env("RUSTDOCFLAGS", "-Dwarnings");
-    // No test starts it, so that nextest compiles its tests alone.
-    let xtask = cargo("clippy").args(["--package=xtask", "--bins", "--locked"]);
-    let xtask = xtask.args(["--", "-D", "warnings"]);
     vec![
-        Step::new("lints of xtask", xtask),
         Step::new("lints without features", features),
         Step::new("documentation", documentation),
     ]

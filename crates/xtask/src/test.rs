@@ -122,6 +122,9 @@ fn long() -> Vec<Step> {
     let without_console = cargo("clippy").args(["--package", "tidings-cli"]);
     let without_console = without_console.args(["--no-default-features", "--locked"]);
     let without_console = without_console.args(["--", "-D", "warnings"]);
+    // No test starts this program, so nextest compiles only its tests.
+    let xtask = cargo("clippy").args(["--package=xtask", "--bins", "--locked"]);
+    let xtask = xtask.args(["--", "-D", "warnings"]);
     // Optimized, because it decodes ten million payloads.
     let payloads = cargo("test").args(["--release", "--locked"]);
     let payloads = payloads.args(["--package", "tidings-codec", "--test=fast_path"]);
@@ -130,6 +133,7 @@ fn long() -> Vec<Step> {
         Step::new(DOCUMENTATION, examples),
         Step::new("lints of what measures", lints),
         Step::new("lints without the console", without_console),
+        Step::new("lints of xtask", xtask),
         Step::new("what measures, compiler errors", tests),
         Step::new("tests of the soak", soak),
         Step::new("more payloads", payloads),

@@ -93,12 +93,11 @@ fn add_handler(events: &mut BTreeMap<String, Entry>, handler: &DeclaredHandler) 
 /// opaque if one of them is, and has a version if one of them does.
 fn order(it: &Declared) -> impl Ord + use<> {
     let since = (it.since.is_none(), it.since);
-    let has_schema = it.schema.is_some();
     (
         it.type_name,
         !it.is_opaque,
         since,
-        !has_schema,
+        it.schema.is_none(),
         it.source,
         it.docs,
         it.aliases,
