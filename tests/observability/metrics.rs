@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tidings::{Bus, HandlerOptions, Journal, Overflow};
 use tidings_testkit::{Node, Redis, memory_url, wait_for};
@@ -309,4 +310,23 @@ async fn the_book_names_every_metric() {
         .map(|name| format!("tidings_{name}"))
         .collect();
     assert_eq!(recorded.names(), in_book);
+}
+
+#[tokio::test]
+async fn tasks_that_one_response_wakes_send_their_next_events_in_one_frame() {
+    const TASKS: u32 = 8;
+    const ROUNDS: u32 = 20;
+    let recorded = Recorded::new();
+    let redis = Redis::start().await;
+    let bus = Bus::builder(&redis.url()).start().await.unwrap();
+    let send = async |number| {
+        for _ in 0..ROUNDS {
+            bus.send_to_all("number", &number).await.unwrap();
+        }
+    };
+    join_all((0..TASKS).map(send)).await;
+    assert_count(&recorded, "tidings_frames_sent_events_sum", TASKS * ROUNDS);
+    let frames = recorded.value("tidings_frames_sent_total");
+    // Two of each round, if the first event that follows were sent at once.
+    assert!(frames < f64::from(ROUNDS + ROUNDS / 2), "{frames} frames");
 }

@@ -262,7 +262,8 @@ impl Bus {
         if let Some(slot) = outgoing.try_append(event, manner, &encode)? {
             return Ok(slot);
         }
-        let waiting = self.in_runtime(outgoing.append(event, manner, encode));
+        // In memory of its own, because the future of each send is as large as its largest state.
+        let waiting = Box::pin(self.in_runtime(outgoing.append(event, manner, encode)));
         outgoing.unwritten(name, 1).wait(waiting).await
     }
 

@@ -55,7 +55,7 @@ pub(crate) struct Outgoing {
     state: Mutex<OutgoingState>,
     /// Wakes the send task while it is idle.
     sender: AtomicWaker,
-    /// True if no frame is in flight, so that an event can be sent at once.
+    /// True if an event can be sent at once: no frame is in flight, and none is expected to be shared.
     is_idle: AtomicBool,
     /// The send task: the caller that adds the first event of a frame polls it inline.
     send_task: OnceLock<Weak<InlineTask>>,
@@ -86,6 +86,9 @@ struct OutgoingState {
     /// The result of the newest frame: frames are resolved in order.
     newest: Option<Arc<FrameResult>>,
     capacity: usize,
+    /// True if the last frame had several events: its result wakes several callers, whose next events
+    /// share a frame if the first of them is not sent at once.
+    was_shared: bool,
     /// The memory of sent frames, for the next ones.
     spare: Vec<Vec<u8>>,
     is_unreachable: bool,
@@ -390,6 +393,7 @@ impl Outgoing {
 
     /// Returns the oldest frame to send. `is_idle` means that no frame is in flight.
     pub(crate) async fn next(&self, is_idle: bool) -> OpenFrame {
+        let is_idle = is_idle && !self.state.lock().was_shared;
         self.is_idle.store(is_idle, Relaxed);
         if let Some(open) = self.take() {
             return open;
@@ -556,6 +560,7 @@ impl OutgoingState {
 
     fn take(&mut self) -> Option<OpenFrame> {
         let open = self.closed.pop_front().or_else(|| self.open.take())?;
+        self.was_shared = open.writer.events() > 1;
         // The next frame will be about as long as this one. Not a power of two: the buffer of a short
         // frame, doubled as it grows, would be a little too small for a full one.
         self.capacity = open.writer.len().next_multiple_of(512) + 128;
