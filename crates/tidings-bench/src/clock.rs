@@ -1,4 +1,4 @@
-//! Clocks and memory: the clock that all processes share, processor time, and peak memory.
+//! Clocks and memory: the clock that all processes share, processor time, and the memory of a process.
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -31,8 +31,18 @@ pub(crate) fn rss_kib() -> u64 {
 
 /// Peak memory of a process, in KiB; 0 where the system does not say.
 pub(crate) fn rss_kib_of(process: &str) -> u64 {
+    status_kib(process, "VmHWM:")
+}
+
+/// Memory of a process in KiB without the pages of its program and libraries; 0 where the system does
+/// not say. Those pages are shared, and their number depends on the page cache.
+pub(crate) fn private_kib_of(process: &str) -> u64 {
+    status_kib(process, "RssAnon:")
+}
+
+fn status_kib(process: &str, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
         .unwrap_or(0)
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use tidings_testkit::Redis;
 use tokio::time::sleep;
 
-use crate::clock::rss_kib_of;
+use crate::clock::{private_kib_of, rss_kib_of};
 use crate::outcome::{Bound, Outcome};
 use crate::peers::Peer;
 use crate::process::Process;
@@ -40,8 +40,9 @@ const FROZEN: Duration = Duration::from_secs(5);
 const IDLE: usize = 5;
 const IDLE_FOR: Duration = Duration::from_secs(2);
 
-/// The limit of the peak memory of a process with an idle bus.
+/// The limits of the memory of a process with an idle bus: of its peak, and without the program.
 const IDLE_MIB: f64 = 8.0;
+const IDLE_PRIVATE_MIB: f64 = 1.0;
 
 const HANDLER_NS: u64 = 5_000;
 const EVENTS: u64 = 800_000;
@@ -195,17 +196,23 @@ async fn redis_frozen() -> anyhow::Result<Trial> {
     })
 }
 
-/// Measures the peak memory of processes whose bus has one handler and receives nothing.
+/// Measures the memory of processes whose bus has one handler and receives nothing.
 async fn idle() -> anyhow::Result<Trial> {
     let redis = Redis::start().await;
     let (endpoint, work) = (endpoint(&redis)?, Work::default());
     let idle = start_subscribers(Peer::TidingsJson, &endpoint, work, IDLE).await?;
     sleep(IDLE_FOR).await;
-    let ids = idle.iter().filter_map(Process::id);
-    let mib = Spread::of(ids.map(|id| rss_kib_of(&id.to_string()) as f64 / 1024.0));
+    let median = |kib_of: fn(&str) -> u64| {
+        let ids = idle.iter().filter_map(Process::id);
+        Some(Spread::of(ids.map(|id| kib_of(&id.to_string()) as f64 / 1024.0)).median)
+    };
+    let (peak, private) = (median(rss_kib_of), median(private_kib_of));
     Ok(Trial {
         name: "an idle bus".to_owned(),
-        figures: vec![at_most("MiB of the process", Some(mib.median), IDLE_MIB)],
+        figures: vec![
+            at_most("MiB of the process", peak, IDLE_MIB),
+            at_most("MiB without the program's files", private, IDLE_PRIVATE_MIB),
+        ],
     })
 }
 
