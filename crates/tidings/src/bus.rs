@@ -19,7 +19,7 @@ use crate::bus::states::States;
 use crate::observe::reports::Reports;
 use crate::receive::subscription::SubscriptionSlot;
 
-/// A connection to the bus: sends events and calls handlers for received ones.
+/// The handle of a process to send and receive events.
 ///
 /// A `Bus` is cheap to clone. When the last clone is dropped, the tasks of the bus end and events in
 /// the queues of its handlers are dropped; use [`shutdown`](Self::shutdown) to handle them first. The

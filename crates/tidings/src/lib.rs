@@ -24,7 +24,8 @@
 //!
 //! * Every connected process receives each event at most once, and the events of one sender in the
 //!   order they were sent.
-//! * Missed events are reported: [`Bus::on_gap`] receives how many, from which sender and why.
+//! * A loss that can be detected is reported: [`Bus::on_gap`] receives the reason, and the count and
+//!   the sender where they are known.
 //! * A malformed frame, a payload of the wrong type, or a handler that fails or panics is reported
 //!   to [`BusBuilder::on_failure`], and the next event is handled.
 //! * A send returns Redis's answer, or an error that says whether the event may have been

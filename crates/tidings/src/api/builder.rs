@@ -70,6 +70,8 @@ type Registration = Box<dyn FnOnce(&Bus) -> Result<Subscription, SubscribeError>
 /// | [`lease`](Self::lease) | 15 s |
 /// | [`membership`](Self::membership) | `true`: others see this bus |
 /// | [`inspection`](Self::inspection) | `true`: others can ask for the state of this bus |
+/// | [`journal`](Self::journal) | none |
+/// | [`auto_register`](Self::auto_register) | `true`: functions marked `#[tidings::on]` are registered |
 ///
 /// ```
 /// # use tidings::prelude::*;
@@ -241,7 +243,7 @@ impl BusBuilder {
         clippy::needless_pass_by_value,
         reason = "a key is a name, and is given as one"
     )]
-    pub fn on_with<K, P, Args, H>(self, event: K, handling: HandlerOptions, handler: H) -> Self
+    pub fn on_with<K, P, Args, H>(self, event: K, options: HandlerOptions, handler: H) -> Self
     where
         K: ReceiveKey<P>,
         P: Send + 'static,
@@ -249,7 +251,7 @@ impl BusBuilder {
         H: Handler<P, Args>,
     {
         let wanted = event.wanted();
-        self.register(move |bus| bus.register(wanted, handling, handler, false))
+        self.register(move |bus| bus.register(wanted, options, handler, false))
     }
 
     /// Registers a handler as [`Bus::subscribe`] does, before the bus receives its first event.
@@ -287,7 +289,7 @@ impl BusBuilder {
         self
     }
 
-    /// Sets the size of the outgoing queue in bytes. When it is full, `feed` and the sends wait for
+    /// Sets the size of the send buffer in bytes. When it is full, `feed` and the sends wait for
     /// room, up to [`send_timeout`](Self::send_timeout), and then fail. While Redis is reachable,
     /// `feed` fills at most 2 MiB of it, so that other events are not delayed.
     pub fn send_buffer(mut self, bytes: usize) -> Self {
@@ -325,8 +327,9 @@ impl BusBuilder {
         self
     }
 
-    /// Sets the interval of heartbeats, at least 100 ms. When a bus has received nothing for this
-    /// long, it sends itself a heartbeat; if that does not come back within this time, it reconnects.
+    /// Sets the interval of heartbeats, at least 100 ms. When a bus has received nothing for half
+    /// of this time to all of it, at random, it sends itself a heartbeat; if that does not come back
+    /// within this time, it reconnects.
     /// So a dead connection is detected within twice this time. It is also the time that Redis has to
     /// answer, and the interval at which the server is asked whether it is still the master.
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
@@ -363,7 +366,7 @@ impl BusBuilder {
     }
 
     /// Sets the time without a renewal after which this bus counts as vanished, at least 1 s. The bus
-    /// renews its lease five times as often, so a pause of less than three quarters of the lease is
+    /// renews its lease five times per lease, so a pause of less than three quarters of the lease is
     /// not mistaken for a crash. After a crash the others know within 1.22 leases: up to a fifth of
     /// a lease, with 10 % jitter, passes until one of them checks. If Redis itself did not answer for
     /// more than half a lease, it takes a lease and 2 s from then on. All buses of a namespace should

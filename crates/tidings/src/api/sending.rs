@@ -25,7 +25,7 @@ pub struct Receipt {
     /// The sequence number of the event: a bus counts the events that it sends from 1.
     pub sequence: u64,
     /// The number of connections that received the frame of the event, this bus's own included.
-    /// `None` where a count would be meaningless.
+    /// `None` with a journal, and in a Redis Cluster, where a server counts only its own connections.
     pub receivers: Option<u64>,
     pub(crate) position: Option<JournalPosition>,
 }
@@ -38,8 +38,8 @@ impl Receipt {
 }
 
 pin_project! {
-    /// An event that is sent when this is awaited. [`Bus::send_to_all`] and the other sends return
-    /// it.
+    /// An event that is sent when this is awaited. [`Bus::publish`],
+    /// [`Bus::send_to_all`], [`Bus::send_to_others`] and [`Bus::send_to`] return it.
     ///
     /// `.await` ends when Redis has accepted the event, [`acknowledged`](Self::acknowledged) when its
     /// receivers have handled it. [`header`](Self::header) adds a header.

@@ -44,18 +44,18 @@ impl Bus {
     pub fn shared_with<T: Shareable>(
         &self,
         name: &str,
-        sharing: SharedOptions,
+        options: SharedOptions,
     ) -> Result<Shared<T>, SharedError> {
         let inner = &*self.inner;
         check(inner, name)?;
         let replica = inner
             .known(&inner.shared)
             .get_or_insert(name, type_name::<T>(), || replica(inner, name))?;
-        if let Some(policy) = sharing.when_lost {
+        if let Some(policy) = options.when_lost {
             *replica.when_lost.lock() = policy;
         }
-        let sharing = Arc::new(sharing);
-        Ok(Shared { replica, sharing })
+        let options = Arc::new(options);
+        Ok(Shared { replica, options })
     }
 
     /// Returns a handle of a map that all processes of the namespace share. All handles of one bus use
@@ -85,7 +85,7 @@ impl Bus {
     pub fn map_with<K, V>(
         &self,
         name: &str,
-        caching: MapOptions,
+        options: MapOptions,
     ) -> Result<SharedMap<K, V>, SharedError>
     where
         K: Display + FromStr + Eq + Hash + Clone + Send + Sync + 'static,
@@ -99,7 +99,7 @@ impl Bus {
             let replica = Arc::new(MapReplica::new(
                 inner.namespace.map(name),
                 inner.outgoing.format,
-                caching,
+                options,
                 MapContext {
                     keyspace: Arc::clone(&inner.keyspace),
                     reports: Arc::clone(&inner.reports),

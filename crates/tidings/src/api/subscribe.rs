@@ -68,7 +68,7 @@ impl Bus {
     pub fn on_with<K, P, Args, H>(
         &self,
         event: K,
-        handling: HandlerOptions,
+        options: HandlerOptions,
         handler: H,
     ) -> Result<Subscription, SubscribeError>
     where
@@ -77,7 +77,7 @@ impl Bus {
         Args: 'static,
         H: Handler<P, Args>,
     {
-        self.register(event.wanted(), handling, handler, false)
+        self.register(event.wanted(), options, handler, false)
     }
 
     /// Registers a handler as [`on`](Self::on) does, for the first event only. An event whose payload
@@ -226,7 +226,7 @@ impl Bus {
     pub(crate) fn register<P, Args, H>(
         &self,
         wanted: Wanted<P>,
-        handling: HandlerOptions,
+        options: HandlerOptions,
         handler: H,
         is_once: bool,
     ) -> Result<Subscription, SubscribeError>
@@ -236,7 +236,7 @@ impl Bus {
         H: Handler<P, Args>,
     {
         self.check_open()?;
-        handling.check()?;
+        options.check()?;
         wanted.names.check()?;
         let name = wanted.names.label::<P>();
         handler
@@ -244,7 +244,7 @@ impl Bus {
             .map_err(|source| missing(&name, source))?;
         let subscription = Arc::new(SubscriptionSlot::new(
             label(&name, type_name::<H>()),
-            handling,
+            options,
         ));
         let bus = self.downgrade();
         let worker = Runner {

@@ -113,8 +113,9 @@ pub enum GapReason {
     /// as [`Trimmed`](Self::Trimmed) is.
     JournalLost,
     /// Redis has lost events that it had accepted and that were in the journal: after a failover to a
-    /// replica that did not have them, or a restart from an older file. Nothing is missed here, but
-    /// processes that read the journal later do not receive these events.
+    /// replica that did not have them, or a restart from an older file. Processes
+    /// that read the journal later do not receive these events. If `forgotten` has their numbers, this
+    /// process misses nothing.
     Diverged {
         /// The sequence numbers of those events of the gap's sender, which were received here. `None`
         /// if it is not known which they are, and if events may be missing here as well.

@@ -19,9 +19,9 @@ const LEAST_BYTES: u64 = 1 << 20;
 /// All processes of a namespace write to one stream, and each follows it from its own position. A
 /// process continues where it stopped: in order, and without duplicates. [`on_gap`](crate::Bus::on_gap)
 /// reports only what the journal cannot give back: events that were
-/// [trimmed](crate::GapReason::Trimmed) before this process read them, and those that
-/// [Redis itself has lost](crate::GapReason::JournalLost). Requests, responses, shared values and
-/// maps do not use the journal.
+/// [trimmed](crate::GapReason::Trimmed) before this process read them, and those that Redis itself has
+/// lost ([`JournalLost`](crate::GapReason::JournalLost), [`Diverged`](crate::GapReason::Diverged)).
+/// Requests, responses, shared values and maps do not use the journal.
 ///
 /// ```
 /// use std::time::Duration;

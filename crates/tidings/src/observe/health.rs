@@ -51,7 +51,7 @@ pub struct Health {
     pub failures: u64,
     /// Connections made after the first one was lost.
     pub reconnects: u64,
-    /// Bytes in the outgoing queue.
+    /// Bytes in the send buffer.
     pub outgoing: usize,
     /// The [journal](crate::Journal) of the bus, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -221,7 +221,8 @@ where
     ///
     /// If the entry is changed or [invalidated](Self::invalidate) while the loader runs, the loaded
     /// value may be out of date: it is returned to the waiting tasks and not stored. While Redis is
-    /// unreachable, the loader runs each time.
+    /// unreachable, a cached entry is returned until its time to live ends; for any other, the loader
+    /// runs each time.
     ///
     /// ```
     /// # use tidings::prelude::*;

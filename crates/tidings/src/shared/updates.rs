@@ -49,7 +49,7 @@ struct UpdatesState<T> {
 /// A waiting update.
 pub(super) struct Update<T> {
     change: ContainedDrop<Change<T>>,
-    sharing: Arc<SharedOptions>,
+    options: Arc<SharedOptions>,
     since: Instant,
     done: oneshot::Sender<Updated<T>>,
     _room: OwnedSemaphorePermit,
@@ -77,13 +77,13 @@ impl<T> Updates<T> {
     pub(super) async fn add(
         &self,
         change: ContainedDrop<Change<T>>,
-        sharing: &Arc<SharedOptions>,
+        options: &Arc<SharedOptions>,
     ) -> (bool, oneshot::Receiver<Updated<T>>) {
         let room = Arc::clone(&self.room).acquire_owned().await;
         let (done, updated) = oneshot::channel();
         let update = Update {
             change,
-            sharing: Arc::clone(sharing),
+            options: Arc::clone(options),
             since: Instant::now(),
             done,
             _room: room.expect("it is never closed"),
@@ -108,8 +108,8 @@ impl<T> Updates<T> {
             state.write_alone -= 1;
             1
         } else {
-            let sharing = Arc::clone(&first.sharing);
-            let are_alike = |update: &&Update<T>| Arc::ptr_eq(&update.sharing, &sharing);
+            let options = Arc::clone(&first.options);
+            let are_alike = |update: &&Update<T>| Arc::ptr_eq(&update.options, &options);
             let alike = state.waiting.iter().take_while(are_alike);
             alike.take(MAX_BATCH).count()
         };
@@ -158,8 +158,8 @@ impl<T> UpdateBatch<T> {
         made
     }
 
-    pub(super) fn sharing(&self) -> Option<&Arc<SharedOptions>> {
-        self.0.first().map(|update| &update.sharing)
+    pub(super) fn options(&self) -> Option<&Arc<SharedOptions>> {
+        self.0.first().map(|update| &update.options)
     }
 
     pub(super) fn has_several(&self) -> bool {

@@ -10,7 +10,7 @@ use crate::shared::snapshot::Snapshot;
 use crate::shared::value_replica::ValueReplica;
 use crate::shared::watch::{SharedWatch, watch};
 
-/// A value that all processes of the namespace share. Each process has a replica, which follows
+/// A value that all processes of the namespace share. Each process has a copy, which follows
 /// every write. Cheap to clone; created by [`Bus::shared`](crate::Bus::shared). It does not keep
 /// the bus alive, and is not updated after the bus has ended.
 ///
@@ -35,7 +35,7 @@ use crate::shared::watch::{SharedWatch, watch};
 /// # Freshness
 ///
 /// A process sees its own writes at once. It sees the writes of others when it receives their
-/// change notifications. After a reconnect, a failover or a gap, the replicas of a bus are compared
+/// change notifications. After a reconnect, a failover or a gap, the copies of a bus are compared
 /// with Redis at once, and otherwise every 30 s
 /// ([`refresh_interval`](crate::BusBuilder::refresh_interval)). While Redis is unreachable, the
 /// last value is served and marked as stale ([`Snapshot::freshness`]), and writes fail.
@@ -65,7 +65,7 @@ use crate::shared::watch::{SharedWatch, watch};
 /// Payloads have the limits of an event's: 32 levels and 65,536 values.
 pub struct Shared<T> {
     pub(crate) replica: Arc<ValueReplica<T>>,
-    pub(crate) sharing: Arc<SharedOptions>,
+    pub(crate) options: Arc<SharedOptions>,
 }
 
 impl<T: Shareable> Shared<T> {
@@ -116,7 +116,7 @@ impl<T: Shareable> Shared<T> {
     /// or when Redis is unreachable, refuses or does not answer: [`StoreError::is_unknown`] says
     /// whether the value may have been written.
     pub async fn set(&self, value: &T) -> Result<Snapshot<T>, StoreError> {
-        self.replica.set(value, &self.sharing).await
+        self.replica.set(value, &self.options).await
     }
 
     /// Computes a new value from the old one (`None` if there is none), writes it and returns it.
@@ -159,7 +159,7 @@ impl<T: Shareable> Shared<T> {
         &self,
         change: impl FnMut(Option<&T>) -> T + Send + 'static,
     ) -> Result<Snapshot<T>, StoreError> {
-        self.replica.update(Box::new(change), &self.sharing).await
+        self.replica.update(Box::new(change), &self.options).await
     }
 
     /// Writes the value if Redis still has the expected one, and returns it; otherwise returns what
@@ -189,7 +189,7 @@ impl<T: Shareable> Shared<T> {
         value: &T,
     ) -> Result<Result<Snapshot<T>, Snapshot<T>>, StoreError> {
         self.replica
-            .compare_and_set(expected, value, &self.sharing)
+            .compare_and_set(expected, value, &self.options)
             .await
     }
 
@@ -232,7 +232,7 @@ impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
         Self {
             replica: Arc::clone(&self.replica),
-            sharing: Arc::clone(&self.sharing),
+            options: Arc::clone(&self.options),
         }
     }
 }

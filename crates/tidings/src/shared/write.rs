@@ -65,11 +65,11 @@ impl<T: Shareable> ValueReplica<T> {
     pub(super) async fn set(
         &self,
         value: &T,
-        sharing: &SharedOptions,
+        options: &SharedOptions,
     ) -> Result<Snapshot<T>, StoreError> {
-        let encoded = self.encode(value, sharing)?;
+        let encoded = self.encode(value, options)?;
         let idle = self.refresh_state.idle();
-        match self.attempt(encoded, None, sharing).await? {
+        match self.attempt(encoded, None, options).await? {
             Ok(replaced) => Ok(self.settle(idle, replaced).await),
             Err(_) => unreachable!("the write had no condition"),
         }
@@ -80,11 +80,11 @@ impl<T: Shareable> ValueReplica<T> {
         &self,
         expected: &Snapshot<T>,
         value: &T,
-        sharing: &SharedOptions,
+        options: &SharedOptions,
     ) -> Result<Result<Snapshot<T>, Snapshot<T>>, StoreError> {
-        let encoded = self.encode(value, sharing)?;
+        let encoded = self.encode(value, options)?;
         let (idle, nonce) = (self.refresh_state.idle(), expected.stamp_in_redis().nonce);
-        match self.attempt(encoded, Some(nonce), sharing).await? {
+        match self.attempt(encoded, Some(nonce), options).await? {
             Ok(replaced) => Ok(Ok(self.settle(idle, replaced).await)),
             Err(found) => self.overtaken(idle, expected, found).map(Err),
         }
@@ -93,10 +93,10 @@ impl<T: Shareable> ValueReplica<T> {
     pub(super) async fn update(
         self: &Arc<Self>,
         change: Change<T>,
-        sharing: &Arc<SharedOptions>,
+        options: &Arc<SharedOptions>,
     ) -> Result<Snapshot<T>, StoreError> {
         let change = ContainedDrop::new(change, &self.name, &self.reports);
-        let (is_first, updated) = self.updates.add(change, sharing).await;
+        let (is_first, updated) = self.updates.add(change, options).await;
         if is_first {
             // The other updates must be written even if this caller stops waiting.
             self.runtime.spawn(write_updates(Arc::clone(self)));
@@ -140,13 +140,13 @@ impl<T: Shareable> ValueReplica<T> {
         let mut base = self.base().await?;
         for attempts in 1.. {
             let made = batch.make(base.value().map(|old| &**old), |made| self.contained(made));
-            let (Some(new), Some(sharing)) = (made.last(), batch.sharing()) else {
+            let (Some(new), Some(options)) = (made.last(), batch.options()) else {
                 // Each update panicked and was answered.
                 return Ok((made, base));
             };
-            let encoded = self.encode(new, sharing).map_err(BatchError::Invalid)?;
+            let encoded = self.encode(new, options).map_err(BatchError::Invalid)?;
             let (idle, expected) = (self.refresh_state.idle(), base.stamp_in_redis().nonce);
-            match self.attempt(encoded, Some(expected), sharing).await? {
+            match self.attempt(encoded, Some(expected), options).await? {
                 Ok(replaced) => return Ok((made, self.settle(idle, replaced).await)),
                 Err(found) => base = self.overtaken(idle, &base, found)?,
             }
@@ -216,10 +216,10 @@ impl<T: Shareable> ValueReplica<T> {
         Ok(found)
     }
 
-    fn encode(&self, value: &T, sharing: &SharedOptions) -> Result<Encoded<T>, StoreError> {
+    fn encode(&self, value: &T, options: &SharedOptions) -> Result<Encoded<T>, StoreError> {
         let (payload, value) = encoded(&self.name, self.format, value)?;
         let value = self.contained(value);
-        let inline = self.inline(&payload, sharing);
+        let inline = self.inline(&payload, options);
         Ok(Encoded {
             payload,
             inline,
@@ -230,8 +230,8 @@ impl<T: Shareable> ValueReplica<T> {
     /// Returns the payload for the notification, if it is JSON, small enough and not too deep.
     /// Other formats are not converted: the value decoded from JSON could differ under the same
     /// stamp.
-    fn inline(&self, payload: &[u8], sharing: &SharedOptions) -> Option<Vec<u8>> {
-        let is_small = self.format == Format::Json && payload.len() <= sharing.inline;
+    fn inline(&self, payload: &[u8], options: &SharedOptions) -> Option<Vec<u8>> {
+        let is_small = self.format == Format::Json && payload.len() <= options.inline;
         let can_travel = is_small && can_inline(&self.name, payload);
         can_travel.then(|| payload.to_owned())
     }
@@ -241,7 +241,7 @@ impl<T: Shareable> ValueReplica<T> {
         &self,
         encoded: Encoded<T>,
         expected: Option<String>,
-        sharing: &SharedOptions,
+        options: &SharedOptions,
     ) -> Result<Result<Replaced<T>, Found>, StoreError> {
         let nonce = nonce();
         let writing = Writing {
@@ -250,7 +250,7 @@ impl<T: Shareable> ValueReplica<T> {
             format: self.format,
             payload: encoded.payload,
             nonce: nonce.clone(),
-            time_to_live: sharing.ttl,
+            time_to_live: options.ttl,
             inline: encoded.inline,
             version: self.version(),
         };
@@ -261,7 +261,7 @@ impl<T: Shareable> ValueReplica<T> {
         match answer.map_err(|not_done| not_done.into_store_error(&self.name))? {
             Attempt::Done { version, was } => {
                 let snapshot = Snapshot::new(Stamp { version, nonce }, Some(encoded.value));
-                let snapshot = snapshot.expiring(sharing.ttl.is_some());
+                let snapshot = snapshot.expiring(options.ttl.is_some());
                 Ok(Ok(Replaced { was, snapshot }))
             }
             Attempt::Overtaken(found) => Ok(Err(found)),
