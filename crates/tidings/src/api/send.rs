@@ -262,7 +262,7 @@ impl Bus {
         if let Some(slot) = outgoing.try_append(event, manner, &encode)? {
             return Ok(slot);
         }
-        // In memory of its own, because the future of each send is as large as its largest state.
+        // Boxed, because it is rare, and a future is as large as the largest that it awaits.
         let waiting = Box::pin(self.in_runtime(outgoing.append(event, manner, encode)));
         outgoing.unwritten(name, 1).wait(waiting).await
     }

@@ -78,8 +78,11 @@ impl Bus {
 
     /// Fails if it is known that no member has this id.
     pub(crate) async fn reach(&self, node: NodeId, event: &str) -> Result<(), SendError> {
-        // If that is not known in time, the event is sent.
-        let looking = async { timeout(CHECK, self.is_there(node)).await };
+        if node == self.inner.me || self.is_known(node) {
+            return Ok(());
+        }
+        // If that is not known in time, the event is sent. Boxed, because it is rare and large.
+        let looking = Box::pin(async { timeout(CHECK, self.is_there(node)).await });
         let is_there = self.in_runtime(looking).await.ok().flatten();
         if is_there == Some(false) {
             return Err(SendError::Nobody {
@@ -93,9 +96,6 @@ impl Bus {
     /// Returns whether a member has this id, or `None` if that cannot be determined.
     async fn is_there(&self, node: NodeId) -> Option<bool> {
         let inner = &self.inner;
-        if node == inner.me || self.is_known(node) {
-            return Some(true);
-        }
         // A bus that is no member may see the list all the same.
         if let MembershipState::Failed(_) = inner.members.membership.answered().await {
             return None;
