@@ -198,12 +198,7 @@ impl Client {
             .map(|_| oneshot::channel())
             .map(|(caller, answer)| (Caller::Unparsed(caller), Unparsed(answer)))
             .unzip();
-        let mut state = self.shared.state.lock();
-        if !state.has_ended {
-            write(&mut state.unwritten);
-            state.callers.extend(callers);
-        }
-        drop(state);
+        self.enqueue(callers, write);
         self.shared.driver.wake();
         answers
     }
@@ -214,12 +209,17 @@ impl Client {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> oneshot::Receiver<RedisResult<Value>> {
         let (caller, answer) = oneshot::channel();
+        self.enqueue([Caller::Parsed(caller, permit)], write);
+        answer
+    }
+
+    /// Queues commands and their callers under one lock: answers are matched by their order.
+    fn enqueue(&self, callers: impl IntoIterator<Item = Caller>, write: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.shared.state.lock();
         if !state.has_ended {
             write(&mut state.unwritten);
-            state.callers.push_back(Caller::Parsed(caller, permit));
+            state.callers.extend(callers);
         }
-        answer
     }
 
     /// The reason why the connection has ended, if it did so by itself.
@@ -300,9 +300,11 @@ impl ConnectionLike for Client {
         Box::pin(async move {
             let mut permit = self.permit().await;
             let mut packed = pipeline.get_packed_pipeline();
-            let answers: Vec<_> = (0..offset + count)
-                .map(|_| self.queue(permit.take(), |out| out.append(&mut packed)))
-                .collect();
+            let (callers, answers): (Vec<_>, Vec<_>) = (0..offset + count)
+                .map(|_| oneshot::channel())
+                .map(|(caller, answer)| (Caller::Parsed(caller, permit.take()), answer))
+                .unzip();
+            self.enqueue(callers, |out| out.append(&mut packed));
             self.shared.driver.wake();
             let mut values = Vec::with_capacity(answers.len());
             for answer in answers {

@@ -1,10 +1,12 @@
 //! Tests of a connection against a server that is in memory.
 
 use std::future::poll_fn;
+use std::sync::Barrier;
+use std::thread;
 
 use futures_util::FutureExt;
 use proptest::prelude::*;
-use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::unconstrained;
 
 use super::*;
@@ -65,6 +67,64 @@ async fn answers_and_frames_may_arrive_byte_by_byte() {
     assert!(matches!(role, Value::Map(fields) if fields.len() == 1));
     assert!(answers.next().flatten().is_some());
     assert_eq!(answers.next().flatten().unwrap().unwrap(), Value::Int(7));
+}
+
+#[tokio::test]
+async fn pipelines_and_commands_of_two_threads_get_their_own_answers() {
+    const PIPELINES: usize = 100;
+    const COMMANDS: usize = 50;
+    const ECHO: &str = "*2\r\n$4\r\nECHO\r\n";
+    let text = |number: usize| format!("{number:08}");
+    let echo = |number| redis::cmd("ECHO").arg(text(number)).clone();
+    let (client, mut driver, mut server) = connected();
+
+    let pipeline = |first: usize| {
+        let mut pipeline = Pipeline::new();
+        for number in first..first + COMMANDS {
+            pipeline.add_command(echo(number));
+        }
+        let shared = Arc::clone(&client.shared);
+        let permits = None;
+        (Client { shared, permits }, pipeline)
+    };
+    let firsts = (0..PIPELINES).map(|index| index * COMMANDS);
+    let mut pipelines: Vec<_> = firsts.clone().map(pipeline).collect();
+    let mut pipelined: Vec<_> = pipelines
+        .iter_mut()
+        .map(|(client, pipeline)| client.req_packed_commands(pipeline, 0, COMMANDS))
+        .collect();
+    let alone = PIPELINES * COMMANDS..2 * PIPELINES * COMMANDS;
+    let commands: Vec<_> = alone.clone().map(echo).collect();
+    let both = Barrier::new(2);
+    let single: Vec<_> = thread::scope(|scope| {
+        scope.spawn(|| {
+            both.wait();
+            let is_waiting = |answers| unconstrained(answers).now_or_never().is_none();
+            assert!(pipelined.iter_mut().all(is_waiting));
+        });
+        both.wait();
+        commands.iter().map(|echo| client.send(echo)).collect()
+    });
+
+    let mut written = Vec::new();
+    while written.len() < alone.end * (ECHO.len() + "$8\r\n12345678\r\n".len()) {
+        poll(&mut driver).unwrap();
+        server.read_buf(&mut written).now_or_never();
+    }
+    let answers = String::from_utf8(written).unwrap().replace(ECHO, "");
+    server.write_all(answers.as_bytes()).await.unwrap();
+    for _ in 0..answers.len() / CHUNK + 2 {
+        poll(&mut driver).unwrap();
+    }
+
+    let answer = |number| Value::BulkString(text(number).into_bytes());
+    for (number, own) in alone.zip(single) {
+        assert_eq!(unconstrained(own).now_or_never(), Some(Ok(answer(number))));
+    }
+    for (first, own) in firsts.zip(pipelined) {
+        let expected: Vec<_> = (first..first + COMMANDS).map(answer).collect();
+        assert_eq!(unconstrained(own).now_or_never(), Some(Ok(expected)));
+    }
 }
 
 #[tokio::test]
