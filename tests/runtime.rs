@@ -75,6 +75,7 @@ fn each_call_after_the_runtime_has_ended_names_the_cause() {
             bus.members(),
             counter.add(1),
             price.set(&1),
+            price.update(|_| 1),
             price.refresh(),
             stock.set(&apples, &1),
             stock.update(&apples, |_| 1),

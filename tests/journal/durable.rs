@@ -1,10 +1,13 @@
 //! Durable names: a process continues where the last one stopped, and a second one stands by.
 
 use std::future::{pending, ready};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tidings::{Bus, BusBuilder, DurableRole, GapReason, Journal};
+use tidings::{Bus, BusBuilder, DurableRole, GapReason, HandlerOptions, Journal};
 use tidings_testkit::{Collected, Node, Redis, memory_url, wait_for};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
 use super::{has_received, journaled, send};
 
@@ -317,4 +320,35 @@ async fn positions_are_listed_and_removed_and_the_journal_is_trimmed() {
             .journal()
             .is_none()
     );
+}
+
+#[tokio::test]
+async fn a_request_that_finds_the_queue_full_costs_a_durable_name_no_event() {
+    let (ticks, permits) = (Collected::default(), Arc::new(Semaphore::new(0)));
+    let (seen, permitted) = (ticks.clone(), Arc::clone(&permits));
+    let handler = move |tick: u64| {
+        let (seen, permitted) = (seen.clone(), Arc::clone(&permitted));
+        async move {
+            permitted.acquire().await.unwrap().forget();
+            seen.push(tick);
+        }
+    };
+    let builder = billing(Bus::builder(&memory_url()));
+    let options = HandlerOptions::new().queue(4);
+    let node = Node::start(builder.on_with("tick", options, handler)).await;
+    for tick in 1..=12_u64 {
+        node.send_to_all("tick", &tick).await.unwrap();
+    }
+
+    let _responses = node.request_all::<(), _, _>("tick", &99_u64).await.unwrap();
+    wait_for("the request is dropped", LONG, async || {
+        node.health().dropped > 0
+    })
+    .await;
+    // The reader of the journal tries the queue again every 100 ms.
+    sleep(Duration::from_millis(300)).await;
+    permits.add_permits(12);
+
+    are(&ticks, 1..=12).await;
+    assert_eq!(node.health().dropped, 1);
 }

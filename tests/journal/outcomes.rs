@@ -247,3 +247,16 @@ async fn many_events_that_redis_refused_are_no_gap() {
     let gaps = subscriber.gaps().all();
     assert!(gaps.is_empty(), "{gaps:?}");
 }
+
+#[tokio::test]
+async fn the_health_has_the_events_that_wait_for_the_journal() {
+    let mut redis = Redis::start().await;
+    let node = redis.node_with(journaled).await;
+    redis.kill();
+    wait_for("the loss is detected", SOON, async || {
+        !node.health().is_ready()
+    })
+    .await;
+    node.feed("tick", &1).await.unwrap();
+    assert!(node.health().outgoing > 0);
+}

@@ -122,3 +122,14 @@ async fn a_replayed_acknowledged_event_is_handled_and_not_answered() {
     assert_eq!(**ticks.wait_for_len(1).await.first().unwrap(), (1, true));
     assert_eq!(node.health().sent, 0);
 }
+
+#[tokio::test]
+async fn the_context_of_a_stream_has_the_position_of_its_event() {
+    let node = Node::start(journaled(Bus::builder(&memory_url()))).await;
+    let mut ticks = node.stream::<_, u64>("tick").unwrap();
+    let receipt = node.send_to_all("tick", &1).await.unwrap();
+    ticks.next().await.unwrap();
+    let context = ticks.context().unwrap();
+    assert!(receipt.position().is_some());
+    assert_eq!(context.position(), receipt.position());
+}

@@ -51,7 +51,7 @@ impl Bus {
     /// Returns a watch of the bus's health: it reports when the bus is disconnected and why, and
     /// when it receives again. The watch does not keep the bus alive.
     pub fn watch_health(&self) -> HealthWatch {
-        HealthWatch::new(&self.inner.health, Arc::clone(self.inner.outgoing.bytes()))
+        self.inner.watch_health()
     }
 
     /// Returns whether the bus receives events, for the readiness probe of a service: `false` from

@@ -1,6 +1,5 @@
 //! The state that all clones of a bus share.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use futures_util::future::{BoxFuture, Shared};
@@ -16,7 +15,7 @@ use crate::journal::state::JournalState;
 use crate::keyspace::access::KeyspaceAccess;
 use crate::members::Members;
 use crate::namespace::Namespace;
-use crate::observe::health::{Health, HealthState};
+use crate::observe::health::{Health, HealthState, HealthWatch};
 use crate::observe::reports::Reports;
 use crate::receive::dispatch::Dispatcher;
 use crate::request::pending::PendingRequests;
@@ -77,8 +76,12 @@ impl Inner {
 
     /// The current health.
     pub(crate) fn health(&self) -> Health {
-        self.health
-            .health(self.outgoing.bytes().load(Ordering::Relaxed))
+        self.watch_health().now()
+    }
+
+    pub(crate) fn watch_health(&self) -> HealthWatch {
+        let bytes = self.queues().map(|queue| Arc::clone(queue.bytes()));
+        HealthWatch::new(&self.health, bytes.collect())
     }
 
     #[inline]

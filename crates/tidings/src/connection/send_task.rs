@@ -104,9 +104,11 @@ impl SendTask {
                 .deadline(progress)
                 .map_or(latest, |deadline| deadline.min(latest));
             tokio::select! {
-                session = self.sessions.recv() => break match session {
-                    Some(session) => End::Replaced(session),
-                    None => End::Left,
+                session = self.sessions.recv() => match session {
+                    Some(Some(session)) => break End::Replaced(Some(session)),
+                    // The loss is known already.
+                    Some(None) => {}
+                    None => break End::Left,
                 },
                 () = sleep_until(deadline.into()) => self.give_up_expired(progress),
                 _ = wait_for(&mut self.stage, Stage::Leaving) => break End::Left,

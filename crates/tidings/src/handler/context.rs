@@ -75,6 +75,7 @@ impl Context {
         self.sender = received.sender();
         self.sequence = item.number();
         self.at = item.at;
+        self.journaled = received.journaled();
         if item.shared.is_some() || self.request.is_some() || self.headers.is_some() {
             self.set_extras(item);
         }

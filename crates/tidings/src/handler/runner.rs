@@ -149,7 +149,6 @@ where
                 return;
             };
             let mut context = Context::new(bus, Arc::clone(&batch.names[0]));
-            context.journaled = batch.journaled;
             let begin = self.subscription.calls.begin();
             for (index, item) in batch.events.iter().enumerate() {
                 turn.end_if_over().await;
@@ -203,7 +202,6 @@ where
             return;
         };
         let mut context = Context::new(bus, Arc::clone(&batch.names[0]));
-        context.journaled = batch.journaled;
         self.handle(batch.received(&batch.events[index]), &mut context)
             .await;
         self.subscription.calls.end_one();

@@ -129,6 +129,7 @@ impl Reader {
                 Query::Entry(id) => half.store.range(id, Some(id), 1),
                 Query::Newest => half.store.newest(),
             };
+            let is_to_end = matches!(resync.query(), Query::From(_));
             let mut page = match self.page(half, asked).await {
                 Ok(page) => page,
                 Err(NoPage::NotNow) => {
@@ -146,7 +147,13 @@ impl Reader {
             }
             match step {
                 Step::Ask => {}
-                Step::Done { skip } => return Ok(page.entries.split_off(skip)),
+                Step::Done { skip } => {
+                    let next = page.entries.split_off(skip);
+                    if next.is_empty() && is_to_end {
+                        self.has_caught_up();
+                    }
+                    return Ok(next);
+                }
                 Step::NotMaster => return Err(not_master()),
             }
         }
@@ -186,7 +193,12 @@ impl Reader {
             let is_unwatched = asked.elapsed() > UNWATCHED;
             entries = match self.page_unless_role_changes(half, next).await {
                 Some(Ok(page)) => match self.followed.judge(&page) {
-                    Judgement::HandOn => page.entries,
+                    Judgement::HandOn => {
+                        if page.entries.is_empty() {
+                            self.has_caught_up();
+                        }
+                        page.entries
+                    }
                     Judgement::Resync => self.resync(half).await?,
                     Judgement::NotMaster => return Err(not_master()),
                 },
@@ -301,9 +313,6 @@ impl Reader {
                 }
                 self.page_size.was_read(count, bytes);
                 self.poll_schedule.received(bytes, now);
-                if page.entries.is_empty() {
-                    self.has_caught_up();
-                }
                 Ok(page)
             }
             Err(JournalError::NotNow(_)) if self.is_soon(silence) => Err(NoPage::NotNow),

@@ -113,11 +113,12 @@ pub struct HealthWatch {
     /// Wakes the reader of the stream.
     change: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
     pulse: Arc<HealthState>,
-    outgoing: Arc<AtomicUsize>,
+    /// The bytes of each send queue.
+    outgoing: Vec<Arc<AtomicUsize>>,
 }
 
 impl HealthWatch {
-    pub(crate) fn new(pulse: &Arc<HealthState>, outgoing: Arc<AtomicUsize>) -> Self {
+    pub(crate) fn new(pulse: &Arc<HealthState>, outgoing: Vec<Arc<AtomicUsize>>) -> Self {
         Self {
             changes: pulse.connection.subscribe(),
             change: None,
@@ -128,7 +129,9 @@ impl HealthWatch {
 
     /// Returns the current state.
     pub fn now(&self) -> Health {
-        self.pulse.health(self.outgoing.load(Ordering::Relaxed))
+        let bytes = self.outgoing.iter();
+        let bytes = bytes.map(|bytes| bytes.load(Ordering::Relaxed)).sum();
+        self.pulse.health(bytes)
     }
 
     /// Waits for the next change and returns the newest state, or `None` once the bus has ended.
@@ -164,7 +167,7 @@ impl Clone for HealthWatch {
             changes: self.changes.clone(),
             change: None,
             pulse: Arc::clone(&self.pulse),
-            outgoing: Arc::clone(&self.outgoing),
+            outgoing: self.outgoing.clone(),
         }
     }
 }
@@ -407,7 +410,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_of_health_returns_each_change_and_ends_with_the_bus() {
         let state = state();
-        let mut changes = HealthWatch::new(&state, Arc::default());
+        let mut changes = HealthWatch::new(&state, Vec::new());
         assert!(changes.next().now_or_never().is_none());
         state.up("redis://h:6379".to_owned(), Vec::new());
         assert!(changes.next().await.unwrap().is_ready());

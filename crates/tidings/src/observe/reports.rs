@@ -108,12 +108,15 @@ impl Reports {
             self.taps.gap(gap);
         }
         let boxes = self.gap_boxes.lock();
-        if boxes.is_empty() {
-            tracing::warn!(%gap, "gap without an `on_gap` handler");
-            stderr::gap(gap);
-        }
         for gaps in boxes.values() {
             gaps.push_or_merge(gap.clone());
+        }
+        let has_handler = !boxes.is_empty();
+        // The `tracing` subscriber of the application may call this bus.
+        drop(boxes);
+        if !has_handler {
+            tracing::warn!(%gap, "gap without an `on_gap` handler");
+            stderr::gap(gap);
         }
     }
 

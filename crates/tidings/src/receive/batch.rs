@@ -189,6 +189,10 @@ impl<'a> ReceivedEvent<'a> {
         self.item
     }
 
+    pub(crate) fn journaled(&self) -> Option<Journaled> {
+        self.batch.journaled
+    }
+
     /// The span in which the event was sent.
     pub(crate) fn remote(&self) -> &'a Remote {
         &self.item.remote

@@ -392,6 +392,8 @@ impl Receiver {
             Push::NoRoom(rest) if subscription.options.overflow == Overflow::Block => {
                 return Some(rest);
             }
+            // Another receiver, whose wait is limited, found the queue full.
+            Push::Stuck(rest) if self.waits_without_limit => return Some(rest),
             Push::NoRoom(rest) | Push::Stuck(rest) => {
                 overflowed(&self.reports, subscription, from, count(&rest));
             }

@@ -101,6 +101,7 @@ impl WaitBudget {
                             None
                         }
                         Push::NoRoom(rest) => Some((subscription, rest)),
+                        Push::Stuck(rest) if !is_limited => Some((subscription, rest)),
                         Push::Stuck(rest) => {
                             drop(&subscription, rest);
                             None

@@ -61,7 +61,8 @@ pub(crate) enum Verdict {
 ///
 /// Senders are remembered in two generations. A sender that is received moves to the young one.
 /// When that is full, it becomes the old one, and the senders still in the old one are forgotten,
-/// except for the members. So the memory is bounded.
+/// except for the members. A young one of twice that size takes no more: a sender of the old one stays
+/// there. So the memory is bounded.
 #[derive(Debug, Default)]
 pub(crate) struct Sequences {
     young: HashMap<NodeId, Expected, RandomState>,
@@ -163,11 +164,15 @@ impl Sequences {
         if let Some(expected) = self.young.get_mut(&sender) {
             return expected.receive_unless_late(frame, late, known, now);
         }
-        let Some(mut expected) = self.old.remove(&sender) else {
+        let Some(expected) = self.old.get_mut(&sender) else {
             return self.begin(sender, frame, late, now);
         };
         let verdict = expected.receive_unless_late(frame, late, known, now);
-        self.young.insert(sender, expected);
+        if self.young.len() < 2 * self.full()
+            && let Some(expected) = self.old.remove(&sender)
+        {
+            self.young.insert(sender, expected);
+        }
         verdict
     }
 
@@ -209,8 +214,7 @@ impl Sequences {
                 .forgot
                 .is_some_and(|at| now.duration_since(at) < MEMORY);
         self.has_lost_track |= may_be_back;
-        let is_full = self.young.len() >= SENDERS + self.members.len();
-        if is_full && !self.make_room(now) {
+        if self.young.len() >= self.full() && !self.make_room(now) {
             self.forgot(now);
             return Verdict::Next;
         }
@@ -218,6 +222,11 @@ impl Sequences {
         let verdict = expected.receive_unless_late(frame, at, 0, now);
         self.young.insert(sender, expected);
         verdict
+    }
+
+    /// The size at which the young generation becomes the old one.
+    fn full(&self) -> usize {
+        SENDERS + self.members.len()
     }
 
     /// Forgets the old generation, except for the members. Returns false while the list of members
@@ -676,6 +685,17 @@ mod tests {
         // A sender that begins at 1 is new.
         sequences.take(NodeId::new(4), 1, 1, late);
         assert!(!sequences.has_lost_track());
+    }
+
+    #[test]
+    fn the_number_of_remembered_senders_is_bounded_if_all_of_them_are_active() {
+        let (mut sequences, now) = (Sequences::default(), Instant::now());
+        for round in 1..10 {
+            crowd(&mut sequences, 0..round * SENDERS, now);
+            sequences.set_members(ANNA, []);
+        }
+        assert!(sequences.young.len() + sequences.old.len() <= 4 * (SENDERS + 1));
+        assert!(sequences.has_lost_track());
     }
 
     #[test]

@@ -251,7 +251,11 @@ impl SendWindow {
 
     /// Closes the window: the receive task has ended.
     pub(crate) fn stop(&self) {
-        self.state.lock().is_disconnected = true;
+        let mut state = self.state.lock();
+        state.is_disconnected = true;
+        // It may have ended while it handed an echo over.
+        state.is_handing_over = false;
+        drop(state);
         self.forget();
     }
 }

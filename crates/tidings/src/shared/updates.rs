@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::collections::VecDeque;
+use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -116,9 +117,19 @@ impl<T> Updates<T> {
         Some(UpdateBatch(state.waiting.drain(..count).collect()))
     }
 
+    /// Fails the updates that wait: the task that writes them has ended.
+    pub(super) fn stop(&self, error: &StoreError) {
+        let mut state = self.state.lock();
+        state.is_running = false;
+        state.write_alone = 0;
+        let waiting = take(&mut state.waiting);
+        drop(state);
+        UpdateBatch(waiting.into()).fail(error);
+    }
+
     fn take_abandoned(&self) -> Vec<Update<T>> {
         let mut state = self.state.lock();
-        let waiting = std::mem::take(&mut state.waiting);
+        let waiting = take(&mut state.waiting);
         let (abandoned, waiting): (Vec<_>, Vec<_>) = waiting
             .into_iter()
             .partition(|update| update.done.is_closed());
@@ -127,10 +138,10 @@ impl<T> Updates<T> {
     }
 
     /// Puts back a batch whose result cannot be written: each of its updates is written alone.
-    pub(super) fn put_back(&self, count: UpdateBatch<T>) {
+    pub(super) fn put_back(&self, batch: UpdateBatch<T>) {
         let mut state = self.state.lock();
-        state.write_alone = count.0.len();
-        for update in count.0.into_iter().rev() {
+        state.write_alone = batch.0.len();
+        for update in batch.0.into_iter().rev() {
             state.waiting.push_front(update);
         }
     }
@@ -145,7 +156,7 @@ impl<T> UpdateBatch<T> {
         contain: impl Fn(T) -> ContainedDrop<Arc<T>>,
     ) -> Vec<ContainedDrop<Arc<T>>> {
         let mut made: Vec<ContainedDrop<Arc<T>>> = Vec::with_capacity(self.0.len());
-        for mut update in std::mem::take(&mut self.0) {
+        for mut update in take(&mut self.0) {
             let old = made.last().map(|made| &***made).or(old);
             match catch_unwind(AssertUnwindSafe(|| (update.change)(old))) {
                 Ok(value) => {

@@ -99,14 +99,18 @@ impl<T: Shareable> ValueReplica<T> {
         let (is_first, updated) = self.updates.add(change, options).await;
         if is_first {
             // The other updates must be written even if this caller stops waiting.
-            self.runtime.spawn(write_updates(Arc::clone(self)));
+            let writer = UpdateWriter {
+                replica: Arc::clone(self),
+                is_done: false,
+            };
+            self.runtime.spawn(writer.run());
         }
         match updated.await {
             Ok(Ok(snapshot)) => Ok(snapshot),
             Ok(Err(Failed::Store(error))) => Err(error),
             Ok(Err(Failed::Panicked(panic))) => resume_unwind(panic),
             // The runtime ended, and its tasks with it.
-            Err(_) => Err(self.unconfirmed(Unconfirmed::Unknown(SendFailure::Closed))),
+            Err(_) => Err(self.unconfirmed(Unconfirmed::Unknown(SendFailure::RuntimeEnded))),
         }
     }
 
@@ -289,19 +293,40 @@ impl<T: Shareable> ValueReplica<T> {
     }
 }
 
-/// The task that writes the waiting updates of a value.
-async fn write_updates<T: Shareable>(replica: Arc<ValueReplica<T>>) {
-    while let Some(batch) = replica.updates.take() {
-        // A panic here would leave all later updates waiting.
-        let writing = AssertUnwindSafe(replica.write_batch(batch)).catch_unwind();
-        match writing.await {
-            Ok(Ok(())) => {}
-            Ok(Err(batch)) => replica.updates.put_back(batch),
-            Err(panic) => {
-                let text = panic_text(&*panic);
-                tracing::error!(shared = %replica.name, panic = text, "cannot write the updates of a shared value");
-                std::mem::forget(panic);
+/// The task that writes the waiting updates of a value. Fails them if it is dropped with its runtime,
+/// even before its first poll.
+struct UpdateWriter<T: Shareable> {
+    replica: Arc<ValueReplica<T>>,
+    is_done: bool,
+}
+
+impl<T: Shareable> UpdateWriter<T> {
+    async fn run(mut self) {
+        let replica = Arc::clone(&self.replica);
+        while let Some(batch) = replica.updates.take() {
+            // A panic here would leave all later updates waiting.
+            let writing = AssertUnwindSafe(replica.write_batch(batch)).catch_unwind();
+            match writing.await {
+                Ok(Ok(())) => {}
+                Ok(Err(batch)) => replica.updates.put_back(batch),
+                Err(panic) => {
+                    let text = panic_text(&*panic);
+                    tracing::error!(shared = %replica.name, panic = text, "cannot write the updates of a shared value");
+                    std::mem::forget(panic);
+                }
             }
+        }
+        // Another task may write the next updates by now.
+        self.is_done = true;
+    }
+}
+
+impl<T: Shareable> Drop for UpdateWriter<T> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            let replica = &self.replica;
+            let why = Unconfirmed::NotSent(SendFailure::RuntimeEnded);
+            replica.updates.stop(&replica.unconfirmed(why));
         }
     }
 }
