@@ -113,6 +113,7 @@ promises! {
         a_payload_that_cannot_be_encoded_is_rejected_and_nothing_is_lost
         a_payload_that_panics_when_it_is_encoded_loses_no_other_event
         a_payload_may_read_the_health_of_the_bus_while_it_is_encoded
+        a_payload_that_sends_while_it_is_encoded_gets_an_error
         all_fed_events_are_received_after_a_flush
         a_send_that_is_dropped_during_the_lookup_of_its_recipient_is_reported
         concurrent_sends_get_different_numbers;
@@ -145,7 +146,8 @@ promises! {
         concurrent_shutdowns_have_the_result_of_the_first
         a_shutdown_that_is_not_awaited_continues
         a_second_shutdown_waits_for_a_first_one_that_is_not_awaited
-        a_shutdown_counts_the_unhandled_rest_of_a_frame;
+        a_shutdown_counts_the_unhandled_rest_of_a_frame
+        a_shutdown_in_a_handler_counts_what_waits_for_that_handler;
     tap:
         a_tap_receives_events_to_all_to_others_and_to_any_node
         a_tap_knows_the_names_of_members

@@ -227,6 +227,39 @@ pub(crate) async fn a_payload_may_read_the_health_of_the_bus_while_it_is_encoded
     assert!(is_up.expect("the send does not hang").unwrap());
 }
 
+struct Recursive(Bus, Collected<SendError>);
+
+impl Serialize for Recursive {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.1.push(self.0.try_feed("log", &1).unwrap_err());
+        serializer.serialize_u64(1)
+    }
+}
+
+pub(crate) async fn a_payload_that_sends_while_it_is_encoded_gets_an_error(place: Place) {
+    let (tell, reported) = oneshot::channel();
+    // On a thread and a runtime that nobody waits for: a task that hangs is left behind.
+    std::thread::spawn(move || {
+        Runtime::new().unwrap().block_on(async {
+            let (node, errors) = (place.node().await, Collected::default());
+            let ticks: Collected<u64> = node.collect("tick");
+            let recursive = Recursive(node.bus().clone(), errors.clone());
+            node.send_to_all("tick", &recursive).await.unwrap();
+            ticks.wait_for(|_| true).await;
+            // Afterwards the thread may send again.
+            node.try_feed("tick", &2).unwrap();
+            ticks.wait_for_len(2).await;
+            let error = errors.wait_for(|_| true).await;
+            tell.send(report(&*error).to_string()).unwrap();
+        });
+    });
+
+    let error = timeout(Duration::from_secs(5), reported).await;
+
+    let error = error.expect("the send does not hang").unwrap();
+    assert!(error.contains("while it is encoded"), "{error}");
+}
+
 /// Checks that events before and after the rejected one arrive, and nothing is missing in between.
 async fn assert_heard_both(subscriber: &Node, ticks: &Collected<u64>) {
     let ticks = ticks.wait_for_len(2).await;

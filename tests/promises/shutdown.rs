@@ -1,9 +1,11 @@
 //! Shutdowns: their waiting, and their report.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidings::{Bus, Connection, HandlerOptions};
 use tidings_testkit::{Collected, wait_for};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::queues::slow;
@@ -111,6 +113,39 @@ pub(crate) async fn a_shutdown_counts_the_unhandled_rest_of_a_frame(place: Place
         assert_eq!(begun + error.unhandled, 1_000, "{error}");
         assert_eq!(error.running, 1, "{error}");
     }
+}
+
+pub(crate) async fn a_shutdown_in_a_handler_counts_what_waits_for_that_handler(place: Place) {
+    let node = place.node().await;
+    let (errors, handled) = (Collected::default(), Collected::default());
+    let are_received = Arc::new(Notify::new());
+    let (tell, seen, begin) = (errors.clone(), handled.clone(), Arc::clone(&are_received));
+    node.on("tick", move |tick: u64, bus: Bus| {
+        let (tell, seen, begin) = (tell.clone(), seen.clone(), Arc::clone(&begin));
+        async move {
+            if tick == 1 {
+                begin.notified().await;
+                tell.push(bus.shutdown(SOON).await.unwrap_err());
+            }
+            seen.push(tick);
+        }
+    })
+    .unwrap();
+    for tick in 1..=5_u64 {
+        node.feed("tick", &tick).await.unwrap();
+    }
+    wait_for("all are received", SOON, async || {
+        node.health().received == 5
+    })
+    .await;
+    are_received.notify_one();
+
+    let error = errors.wait_for(|_| true).await;
+
+    let left = (error.unhandled, error.running, error.unsent);
+    assert_eq!(left, (4, 0, 0), "{error}");
+    // They are handled all the same, once the handler has returned.
+    handled.wait_for_len(5).await;
 }
 
 pub(crate) async fn a_handler_may_shut_down_its_bus(place: Place) {

@@ -43,6 +43,10 @@ pub enum EncodeError {
     /// There are too many values: nodes would reject the payload.
     #[error("the payload has more than 65,536 values")]
     TooManyValues,
+    /// The value sends over its own bus while it is encoded: its `Serialize` logs, for example, and a
+    /// `tracing` subscriber sends what is logged.
+    #[error("the value sends over its own bus while it is encoded")]
+    Recursive,
     /// The payload to be copied has the other format, or is not one complete value.
     #[error("cannot copy the payload: it is not one complete value in this format")]
     InvalidPayload,

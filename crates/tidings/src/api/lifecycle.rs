@@ -76,6 +76,11 @@ impl Bus {
     /// receiving, lets handlers finish their queues, sends what waits, and disconnects. Later sends
     /// fail. Events that wait in streams can still be read.
     ///
+    /// Called in a handler, it does not wait for that handler, nor for the events in its queue: they
+    /// are counted in the error, and handled after the handler has returned. Two handlers that call it
+    /// wait for each other until the deadline, and so does the hook of
+    /// [`on_failure`](crate::BusBuilder::on_failure).
+    ///
     /// Dropping this future does not stop the shutdown. A second call waits for the first one, and
     /// returns the same result.
     ///

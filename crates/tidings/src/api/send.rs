@@ -136,7 +136,9 @@ impl Bus {
     /// it fails and the event is not queued.
     ///
     /// It is for callers that are not async, and for those that prefer to drop an event over waiting.
-    /// A loop of these calls must give way to the runtime now and then, or nothing is sent.
+    /// A loop of these calls must give way to the runtime now and then, or nothing is sent. A payload
+    /// whose `Serialize` sends over the same bus, such as by a `tracing` subscriber that sends what is
+    /// logged, gets [`SendError::Encode`].
     ///
     /// ```
     /// # use tidings::prelude::*;

@@ -113,18 +113,18 @@ async fn end(
 }
 
 /// Waits until the handlers have handled their queues, except for the handler that called this.
-/// Returns the numbers of events and calls that the deadline cut off.
+/// Returns the numbers of events and calls that the deadline cut off, with the events that wait for
+/// that handler.
 async fn drain(inner: &Inner, caller: Option<u64>, deadline: Instant) -> (u64, u64) {
     let subscriptions = inner.dispatcher.clear();
     let (mut unhandled, mut running) = (0, 0);
     for subscription in &subscriptions {
         subscription.drain();
     }
-    for subscription in subscriptions
-        .iter()
-        .filter(|subscription| caller != Some(subscription.id))
-    {
-        if timeout_at(deadline, subscription.ended()).await.is_err() {
+    for subscription in &subscriptions {
+        if caller == Some(subscription.id) {
+            unhandled += subscription.waiting() as u64;
+        } else if timeout_at(deadline, subscription.ended()).await.is_err() {
             inner.stop_ledger();
             unhandled += subscription.close();
             running += 1;

@@ -66,8 +66,7 @@ impl Reports {
             return;
         };
         if self.failures.lock().is_closed {
-            // The hook is not called any more.
-            log(failure);
+            log(failure, true);
         } else {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
             // The error of the application in it may panic when it is dropped.
@@ -171,7 +170,9 @@ impl Drop for Reports {
     /// Logs the failures that still wait, one by one: the error of the application in one may panic
     /// when it is dropped.
     fn drop(&mut self) {
-        self.failures.take().into_iter().for_each(log);
+        for failure in self.failures.take() {
+            log(failure, true);
+        }
     }
 }
 
@@ -179,23 +180,31 @@ impl Drop for Reports {
 async fn tell(hook: Option<&FailureHook>, failure: Failure) {
     match hook {
         Some(hook) => hook.call(failure).await,
-        None => log(failure),
+        None => log(failure, false),
     }
 }
 
-/// Logs a failure. The `Display` and the drop of its errors are code of the application.
-fn log(failure: Failure) {
-    let logged = caught(|| print(&failure));
+/// Logs a failure that no hook gets. The `Display` and the drop of its errors are code of the
+/// application.
+fn log(failure: Failure, has_ended: bool) {
+    let logged = caught(|| print(&failure, has_ended));
     // Separately: a panic while another one unwinds would end the process.
     if let Err(panic) = logged.and(caught(|| drop(failure))) {
         tracing::error!(panic, "reporting a failure panicked");
     }
 }
 
-fn print(failure: &Failure) {
+fn print(failure: &Failure, has_ended: bool) {
     let text = report(failure).to_string();
     stderr::failure(failure, &text);
-    tracing::error!(failure = text, "a failure, and no `on_failure` hook");
+    if has_ended {
+        tracing::error!(
+            failure = text,
+            "a failure that `on_failure` does not get, because the bus has ended"
+        );
+    } else {
+        tracing::error!(failure = text, "a failure, and no `on_failure` hook");
+    }
 }
 
 impl Mailbox<Failure> {
@@ -341,7 +350,7 @@ mod tests {
 
     #[test]
     fn an_error_that_panics_when_it_is_told_and_again_when_it_is_dropped_harms_nobody() {
-        log(failed(Box::new(Unspeakable)));
+        log(failed(Box::new(Unspeakable)), false);
     }
 
     #[derive(Debug, thiserror::Error)]

@@ -19,6 +19,7 @@ use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::observe::metrics::Level;
 use crate::observe::reports::Reports;
 use crate::observe::trace::Carried;
+use crate::send::encoding::Encoding;
 use crate::send::frame::{FrameMeta, FrameResult, OpenFrame, Outcome, Slot};
 use crate::send::given_up::GivenUpEvents;
 use crate::task::inline::InlineTask;
@@ -258,6 +259,11 @@ impl Outgoing {
         manner: Manner,
         encode: &impl Fn(Encoder<'_>) -> Result<(), EncodeError>,
     ) -> Result<Option<Slot>, SendError> {
+        let Some(encoding) = Encoding::begin(self) else {
+            let event = event.name.to_owned();
+            let source = EncodeError::Recursive;
+            return Err(SendError::Encode { event, source });
+        };
         let mut lock = self.state.lock();
         let state = &mut *lock;
         match state.shut {
@@ -281,7 +287,7 @@ impl Outgoing {
                 written => break written,
             }
         };
-        drop(lock);
+        drop((lock, encoding));
         let slot = slot.map_err(|error| send_error(event.name, error))?;
         // The send task waits only while the queue is empty.
         if slot.index == 0 {

@@ -65,8 +65,8 @@ impl SharedOptions {
     }
 
     /// Sets the time after which Redis removes the value, counted from its last write; at least 1
-    /// ms. Redis does not notify of that: other processes find it at their next
-    /// [refresh](crate::BusBuilder::refresh_interval).
+    /// ms. Redis does not notify of that: every process, the one that wrote it included, uses its copy
+    /// until its next [refresh](crate::BusBuilder::refresh_interval), up to 30 s by default.
     pub fn ttl(mut self, time: Duration) -> Self {
         let time = time.clamp(Duration::from_millis(1), FOREVER);
         self.ttl = Some(time);
