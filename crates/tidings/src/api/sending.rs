@@ -127,11 +127,8 @@ impl<'a, K: SendKey<T>, T: ?Sized + Sync, F> Sending<'a, K, T, F> {
 
     fn without_headers(self) -> SendingWithHeaders<'a, K, T> {
         SendingWithHeaders {
-            bus: self.bus,
-            event: self.event,
-            data: self.data,
+            parts: RequestParts::new(self.bus, self.event, self.data),
             to: self.to,
-            headers: Vec::new(),
         }
     }
 }
@@ -156,17 +153,14 @@ impl<K, T: ?Sized, F> fmt::Debug for Sending<'_, K, T, F> {
 /// An event with headers that is sent when this is awaited. [`Sending::header`] returns it.
 #[must_use = "nothing is sent before it is awaited"]
 pub struct SendingWithHeaders<'a, K, T: ?Sized> {
-    bus: &'a Bus,
-    event: K,
-    data: &'a T,
+    parts: RequestParts<'a, K, T>,
     to: To,
-    headers: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a, K: SendKey<T>, T: ?Sized + Sync> SendingWithHeaders<'a, K, T> {
     /// Adds one more header, as [`Sending::header`].
     pub fn header(mut self, name: &'a str, value: &'a str) -> Self {
-        self.headers.push((name, value));
+        self.parts.headers.push((name, value));
         self
     }
 
@@ -176,12 +170,11 @@ impl<'a, K: SendKey<T>, T: ?Sized + Sync> SendingWithHeaders<'a, K, T> {
     ///
     /// As [`Sending::acknowledged`], and when a header is invalid.
     pub fn acknowledged(
-        self,
+        mut self,
         timeout: Duration,
     ) -> impl Future<Output = Result<Summary, RequestError>> + Send + use<'a, K, T> {
-        let mut request = RequestParts::new(self.bus, self.event, self.data);
-        (request.headers, request.timeout) = (self.headers, timeout);
-        request.acknowledged(self.to)
+        self.parts.timeout = timeout;
+        self.parts.acknowledged(self.to)
     }
 }
 
@@ -190,9 +183,12 @@ impl<'a, K: SendKey<T> + 'a, T: ?Sized + Sync> IntoFuture for SendingWithHeaders
     type IntoFuture = BoxFuture<'a, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let (bus, headers) = (self.bus, self.headers);
+        let Self { parts, to } = self;
         Box::pin(async move {
-            bus.send_with(self.event, self.data, self.to, &headers)
+            let headers = &parts.headers;
+            parts
+                .bus
+                .send_with(parts.event, parts.data, to, headers)
                 .await
         })
     }
@@ -202,7 +198,7 @@ impl<K, T: ?Sized> fmt::Debug for SendingWithHeaders<'_, K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SendingWithHeaders")
             .field("to", &self.to)
-            .field("headers", &self.headers)
+            .field("headers", &self.parts.headers)
             .finish_non_exhaustive()
     }
 }

@@ -35,7 +35,7 @@ use crate::send::window::SendWindow;
 use crate::task::inline::InlineTask;
 use crate::task::mutex::Mutex;
 use crate::task::random;
-use crate::task::stage::Stage;
+use crate::task::stage::{Stage, reached};
 use crate::transport::journal::drive;
 use crate::transport::{Connected, Transport};
 
@@ -265,7 +265,7 @@ pub(crate) async fn check_after(bus: &Bus) -> Result<(), StartError> {
     let looking = async move {
         tokio::select! {
             () = looking => {}
-            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
+            _ = reached(&mut stage, Stage::Leaving) => {}
         }
     };
     bus.inner.add_task(bus.inner.runtime.spawn(looking));

@@ -11,7 +11,7 @@ use crate::error::connect::ConnectError;
 use crate::error::report;
 use crate::error::start::StartError;
 use crate::namespace::Namespace;
-use crate::task::backoff::delays;
+use crate::task::backoff::Delays;
 use crate::transport::{Connected, Transport};
 
 /// A connection to a server.
@@ -38,7 +38,9 @@ pub(crate) async fn connect<'a, T: HasServer>(
     let deadline = timeout.map(|timeout| (timeout, Instant::now() + timeout));
     let mut last = ConnectError::timed_out("connecting");
     let mut outage = Outage::since(Instant::now());
-    for delay in delays() {
+    let mut delays = Delays::new();
+    loop {
+        let delay = delays.next();
         let attempt = async {
             let connecting = connect();
             match deadline {
@@ -84,5 +86,4 @@ pub(crate) async fn connect<'a, T: HasServer>(
         }
         sleep(delay).await;
     }
-    unreachable!("the delays have no end")
 }

@@ -27,9 +27,9 @@ use crate::observe::health::{Counts, HealthState};
 use crate::receive::dispatch::Dispatcher;
 use crate::receive::receiver::Receiver;
 use crate::send::window::SendWindow;
-use crate::task::backoff::{Delays, LONGEST, endless_delays};
+use crate::task::backoff::Delays;
 use crate::task::random::jitter;
-use crate::task::stage::Stage;
+use crate::task::stage::{Stage, reached};
 use crate::transport::{Connected, ReceiveHalf, SendHalf, SendingAgain, Transport};
 
 /// The factor of the echo timeout while frames of other nodes arrive without a pause: the echo may
@@ -79,7 +79,7 @@ impl ReceiveTask {
             let sessions = self.sessions.clone();
             tokio::select! {
                 () = self.keep_receiving(receive_half) => {}
-                _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
+                _ = reached(&mut stage, Stage::Leaving) => {}
                 // The send task has ended, so that this bus cannot be used any more.
                 () = sessions.closed() => {}
             }
@@ -87,7 +87,7 @@ impl ReceiveTask {
     }
 
     async fn keep_receiving(&mut self, mut receive_half: Box<dyn ReceiveHalf>) {
-        let mut delays = endless_delays();
+        let mut delays = Delays::new();
         loop {
             let (began, before) = (Instant::now(), self.receiver.count);
             receive_half.set_keepalive(self.heartbeat.keepalive());
@@ -101,9 +101,9 @@ impl ReceiveTask {
             }
             drop(receive_half);
             if began.elapsed() > BRIEF || self.receiver.count > before {
-                delays = endless_delays();
+                delays = Delays::new();
             } else {
-                sleep(delays.next().unwrap_or(LONGEST)).await;
+                sleep(delays.next()).await;
             }
             let (connected, attempts) = self.reconnect(&mut delays, &mut outage).await;
             // The server was reachable all the time: idle connections may be cut.
@@ -380,7 +380,7 @@ impl ReceiveTask {
                     self.health.disconnected(report(&why).to_string());
                 }
             }
-            sleep(delays.next().unwrap_or(LONGEST)).await;
+            sleep(delays.next()).await;
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::send::frame::{FrameMeta, OpenFrame, Outcome};
 use crate::send::given_up::GivenUpFrame;
 use crate::send::outgoing::{Outgoing, Shut};
 use crate::send::window::{ECHO_TIMEOUT, SendWindow};
-use crate::task::stage::Stage;
+use crate::task::stage::{Stage, reached};
 use crate::transport::{PublishError, Published, SendHalf};
 
 /// The maximum time in which waiting events are still sent when the bus is dropped.
@@ -111,7 +111,7 @@ impl SendTask {
                     None => break End::Left,
                 },
                 () = sleep_until(deadline.into()) => self.give_up_expired(progress),
-                _ = wait_for(&mut self.stage, Stage::Leaving) => break End::Left,
+                _ = reached(&mut self.stage, Stage::Leaving) => break End::Left,
             }
         };
         self.outgoing.set_unreachable(false);
@@ -158,7 +158,7 @@ impl SendTask {
         let (heartbeat, mut stage) = (Arc::clone(&self.heartbeat), self.stage.clone());
         let mut wanted = pin!(heartbeat.wanted.notified());
         let mut proven = pin!(heartbeat.proven.notified());
-        let mut leaving = pin!(wait_for(&mut stage, Stage::Leaving));
+        let mut leaving = pin!(reached(&mut stage, Stage::Leaving));
         loop {
             if drop_deadline.is_some() && self.outgoing.is_empty() && progress.flights.is_empty() {
                 return Ok(End::Left);
@@ -556,13 +556,5 @@ impl Drop for Work {
             _ => Shut::Closed,
         });
         sender.give_up_all(progress, &reason);
-    }
-}
-
-async fn wait_for(stage: &mut watch::Receiver<Stage>, wanted: Stage) -> Stage {
-    match stage.wait_for(|stage| *stage >= wanted).await {
-        Ok(stage) => *stage,
-        // The bus was dropped.
-        Err(_) => Stage::Leaving,
     }
 }

@@ -12,7 +12,7 @@ use crate::keyspace::journal::JournalStore;
 use crate::keyspace::journal::answer::JournalError;
 use crate::keyspace::journal::positions::{Claim, Taken};
 use crate::task::random::jitter;
-use crate::task::stage::Stage;
+use crate::task::stage::{Stage, reached};
 
 /// The time after its last renewal at which a lease ends.
 const LEASE: Duration = Duration::from_secs(15);
@@ -60,7 +60,7 @@ pub(crate) async fn keep(
         let next = tokio::select! {
             biased;
             () = durable.ending.notified() => Next::End,
-            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => Next::Leave,
+            _ = reached(&mut stage, Stage::Leaving) => Next::Leave,
             () = sleep(jitter(PAUSE, 0.9..1.1)) => Next::Look,
         };
         match next {

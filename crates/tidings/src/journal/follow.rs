@@ -17,8 +17,8 @@ use crate::journal::state::JournalState;
 use crate::keyspace::journal::Entry;
 use crate::namespace::Namespace;
 use crate::observe::health::{Counts, HealthState};
-use crate::task::backoff::{Delays, LONGEST, endless_delays};
-use crate::task::stage::Stage;
+use crate::task::backoff::Delays;
+use crate::task::stage::{Stage, reached};
 use crate::transport::SendHalf;
 use crate::transport::journal::{FollowHalf, JournalConnected, JournalTransport};
 
@@ -54,7 +54,7 @@ impl FollowTask {
             let sessions = self.sessions.clone();
             tokio::select! {
                 () = self.keep_following(half, entries) => {}
-                _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
+                _ = reached(&mut stage, Stage::Leaving) => {}
                 // The send task has ended, so that this bus cannot be used any more.
                 () = sessions.closed() => {}
             }
@@ -62,7 +62,7 @@ impl FollowTask {
     }
 
     async fn keep_following(&mut self, mut half: FollowHalf, entries: Vec<Entry>) {
-        let mut delays = endless_delays();
+        let mut delays = Delays::new();
         let mut entries = Some(entries);
         loop {
             let began = Instant::now();
@@ -71,9 +71,9 @@ impl FollowTask {
             let mut outage = Outage::since(tokio::time::Instant::now());
             self.lost(&why).await;
             if began.elapsed() > BRIEF {
-                delays = endless_delays();
+                delays = Delays::new();
             } else {
-                sleep(delays.next().unwrap_or(LONGEST)).await;
+                sleep(delays.next()).await;
             }
             half = self.reconnect(&mut delays, &mut outage).await;
         }
@@ -118,7 +118,7 @@ impl FollowTask {
                 Ok(connected) => return self.reconnected(connected).await,
                 Err(why) => self.cannot_connect(&why, outage),
             }
-            sleep(delays.next().unwrap_or(LONGEST)).await;
+            sleep(delays.next()).await;
         }
     }
 

@@ -14,7 +14,7 @@ use crate::keyspace::journal::{Entry, JournalStore, Page};
 use crate::observe::journal::Look;
 use crate::task::milliseconds;
 use crate::task::random::jitter;
-use crate::task::stage::Stage;
+use crate::task::stage::{Stage, reached};
 
 /// The time between two looks while this bus sends.
 const BUSY: Duration = Duration::from_secs(1);
@@ -47,7 +47,7 @@ pub(crate) async fn keep_trimming(state: Arc<JournalState>, mut stage: watch::Re
         tokio::select! {
             () = sleep(jitter(pause, 0.8..1.2)) => {}
             () = state.appending.is_due.notified() => {}
-            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => return,
+            _ = reached(&mut stage, Stage::Leaving) => return,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::keyspace::journal::JournalStore;
 use crate::keyspace::journal::settings::ServerSettings;
 use crate::namespace::Namespace;
 use crate::observe::health::TopologyKind;
-use crate::task::stage::Stage;
+use crate::task::stage::{Stage, reached};
 
 /// The maximum wait for the settings.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ impl SettingsCheck {
         let mut stage = self.stage.clone();
         tokio::select! {
             () = self.warn() => {}
-            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
+            _ = reached(&mut stage, Stage::Leaving) => {}
         }
     }
 

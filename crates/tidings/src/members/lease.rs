@@ -13,7 +13,7 @@ use crate::keyspace::access::{KeyspaceAccess, NotDone};
 use crate::keyspace::member_list::{Keys, Renewal, Renewed};
 use crate::members::profile::Profile;
 use crate::task::random::jitter;
-use crate::task::stage::Stage;
+use crate::task::stage::{Stage, reached};
 
 /// The number of renewals within a lease.
 const RENEWALS_PER_LEASE: u32 = 5;
@@ -189,7 +189,7 @@ impl LeaseTask {
             biased;
             () = membership.leaving.notified() => true,
             () = self.keep_renewing() => false,
-            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => false,
+            _ = reached(&mut stage, Stage::Leaving) => false,
         };
         if is_leaving {
             self.announce_leave().await;

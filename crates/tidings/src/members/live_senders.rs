@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::keyspace::access::KeyspaceAccess;
 use crate::keyspace::member_list::Keys;
 use crate::receive::remembered::Remembered;
-use crate::task::stage::Stage;
+use crate::task::stage::{Stage, reached};
 
 /// The minimal time between two requests.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ pub(crate) async fn supply(
 ) {
     tokio::select! {
         () = query(&remembered, &keyspace, &keys) => {}
-        _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
+        _ = reached(&mut stage, Stage::Leaving) => {}
     }
 }
 

@@ -24,7 +24,7 @@ use crate::members::roster::Roster;
 use crate::members::watch::{LeaveReason, MemberEvent, MemberWatch, Waiting, watch_waiting};
 use crate::receive::control::{ControlEvent, ControlListener};
 use crate::task::mutex::Mutex;
-use crate::task::stage::Stage;
+use crate::task::stage::{Stage, reached};
 
 /// The maximal number of members in one request.
 const MAX_IDS: usize = 128;
@@ -269,7 +269,7 @@ impl ViewTask {
         let mut stage = self.stage.clone();
         tokio::select! {
             () = self.run_until_closed() => {}
-            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
+            _ = reached(&mut stage, Stage::Leaving) => {}
         }
     }
 

@@ -164,7 +164,7 @@ impl PendingRequests {
 
 impl Respond for PendingRequests {
     fn format(&self) -> Format {
-        self.outgoing.format()
+        self.outgoing.format
     }
 
     fn is_any_open(&self) -> bool {

@@ -221,10 +221,6 @@ impl Outgoing {
         }
     }
 
-    pub(crate) fn format(&self) -> Format {
-        self.format
-    }
-
     pub(crate) fn settings(&self) -> Settings {
         self.settings
     }

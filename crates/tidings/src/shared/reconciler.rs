@@ -23,7 +23,7 @@ use crate::shared::replica::{Replica, in_time};
 use crate::task::mutex::Mutex;
 use crate::task::panic::panic_text;
 use crate::task::random::jitter;
-use crate::task::stage::Stage;
+use crate::task::stage::{Stage, reached};
 
 /// The default interval between comparisons of all replicas with Redis, before jitter.
 pub(crate) const REFRESH_INTERVAL: Duration = Duration::from_secs(30);
@@ -160,7 +160,7 @@ impl ReconcileTask {
         let mut stage = self.reconciler.stage.clone();
         tokio::select! {
             () = self.run_until_closed() => {}
-            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => {}
+            _ = reached(&mut stage, Stage::Leaving) => {}
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::error::send_failure::SendFailure;
 use crate::task::mutex::Mutex;
-use crate::task::stage::Stage;
+use crate::task::stage::{Stage, reached};
 
 /// The result of a refresh: `Ok` if Redis answered, even with something that cannot be decoded.
 pub(crate) type Outcome = Result<(), SendFailure>;
@@ -158,7 +158,7 @@ impl RefreshState {
                 Ok(ended) => ended.1.clone(),
                 Err(_) => Err(SendFailure::Closed),
             },
-            _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => Err(SendFailure::Closed),
+            _ = reached(&mut stage, Stage::Leaving) => Err(SendFailure::Closed),
             // The reconciler panicked, or its runtime ended.
             _ = reconciler.changed() => Err(SendFailure::Closed),
         }

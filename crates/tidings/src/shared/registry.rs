@@ -73,8 +73,6 @@ impl<A: ChangeNotification> ReplicaRegistry<A> {
     }
 }
 
-impl<A> ReplicaRegistry<A> {}
-
 impl<A: ChangeNotification> ControlListener for ReplicaRegistry<A> {
     fn receive(&self, event: &ControlEvent<'_>) {
         let notification: A = match event.payload.decode() {

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use crate::shared::options::Shareable;
 use crate::shared::snapshot::Snapshot;
 use crate::shared::value_replica::ValueReplica;
-use crate::task::stage::Stage;
+use crate::task::stage::{Stage, reached};
 use crate::task::watch::Watch;
 
 /// A [`Watch`] of a shared value, from [`Shared::watch`](crate::Shared::watch).
@@ -31,7 +31,7 @@ pub(super) fn watch<T: Shareable>(replica: Arc<ValueReplica<T>>) -> SharedWatch<
                     biased;
                     () = looks.notified() => {}
                     changed = here.changed() => changed.ok()?,
-                    _ = stage.wait_for(|stage| *stage >= Stage::Leaving) => return None,
+                    _ = reached(&mut stage, Stage::Leaving) => return None,
                 }
                 let snapshot = here.borrow_and_update().snapshot().cloned();
                 if let Some(snapshot) = snapshot {

@@ -1,5 +1,7 @@
 //! The stages of a bus, from its start to its end.
 
+use tokio::sync::watch;
+
 /// The stage of a bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
@@ -11,4 +13,12 @@ pub(crate) enum Stage {
     Leaving,
     /// It is shut down.
     Closed,
+}
+
+/// Waits until a bus is in this stage or a later one. Returns its stage; a bus that was dropped leaves.
+pub(crate) async fn reached(stage: &mut watch::Receiver<Stage>, wanted: Stage) -> Stage {
+    match stage.wait_for(|stage| *stage >= wanted).await {
+        Ok(stage) => *stage,
+        Err(_) => Stage::Leaving,
+    }
 }

@@ -7,7 +7,7 @@ use redis::{Cmd, FromRedisValue, Script, ScriptInvocation, Value, cmd};
 use crate::keyspace::journal::answer::{Answered, JournalError};
 use crate::keyspace::journal::positions::{Claim, Positions, Stored, Taken};
 use crate::keyspace::journal::scripts::{RELEASE, RENEW, TAKE};
-use crate::keyspace::journal::stream::{MOVING, RedisJournal};
+use crate::keyspace::journal::stream::RedisJournal;
 use crate::task::milliseconds;
 
 /// A request for positions.
@@ -29,9 +29,7 @@ impl RedisJournal {
     fn run<T: FromRedisValue + Send + 'static>(&self, request: Request) -> Answered<T> {
         let this = self.clone();
         Box::pin(async move {
-            if this.is_asking {
-                return Err(JournalError::NotNow(MOVING.to_owned()));
-            }
+            this.has_whole_slot()?;
             let mut client = this.client.clone();
             let answer: Result<Value, _> = match &request {
                 Request::Command(command) => command.query_async(&mut client).await,

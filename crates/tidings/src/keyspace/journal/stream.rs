@@ -35,7 +35,9 @@ pub(crate) struct RedisJournal {
 }
 
 /// The answer to a command on a slot that moves, without which the others are worth nothing.
-pub(super) const MOVING: &str = "the slot of the journal is moving";
+fn moving() -> JournalError {
+    JournalError::NotNow("the slot of the journal is moving".to_owned())
+}
 
 impl RedisJournal {
     pub(crate) fn new(
@@ -63,6 +65,15 @@ impl RedisJournal {
         });
         let answers: Result<[Unparsed; N], _> = answers.try_into();
         answers.unwrap_or_else(|_| unreachable!("each command has an answer"))
+    }
+
+    /// Fails while entries may be missing that are yet to come.
+    pub(super) fn has_whole_slot(&self) -> Result<(), JournalError> {
+        if self.is_asking {
+            Err(moving())
+        } else {
+            Ok(())
+        }
     }
 
     /// Writes the read of a page: some reads of the stream, the floor, and the role.
@@ -127,7 +138,7 @@ impl RedisJournal {
                 floor: this.floor(floor).await?,
             };
             if this.is_asking && page.first.is_none() {
-                return Err(JournalError::NotNow(MOVING.to_owned()));
+                return Err(moving());
             }
             Ok(page)
         })
@@ -152,12 +163,10 @@ impl RedisJournal {
     async fn floor(&self, answer: Option<Unparsed>) -> Result<Option<Floor>, JournalError> {
         match self.answer(answer).await {
             Ok(answer) => match reply::floor(answer)? {
-                None if self.is_asking => Err(JournalError::NotNow(MOVING.to_owned())),
+                None if self.is_asking => Err(moving()),
                 floor => Ok(floor),
             },
-            Err(JournalError::Elsewhere(error)) if is_redirect(&error) => {
-                Err(JournalError::NotNow(MOVING.to_owned()))
-            }
+            Err(JournalError::Elsewhere(error)) if is_redirect(&error) => Err(moving()),
             Err(error) => Err(error),
         }
     }
@@ -326,7 +335,7 @@ impl JournalStore for RedisJournal {
                 let value = redis::parse_redis_value(&added);
                 match position(value, &needs)? {
                     // The stream may only not have come yet.
-                    None => Err(JournalError::NotNow(MOVING.to_owned())),
+                    None => Err(moving()),
                     position => Ok(position),
                 }
             });
@@ -338,9 +347,7 @@ impl JournalStore for RedisJournal {
     fn create(&self, frame: Bytes) -> Answered<bool> {
         let this = self.clone();
         Box::pin(async move {
-            if this.is_asking {
-                return Err(JournalError::NotNow(MOVING.to_owned()));
-            }
+            this.has_whole_slot()?;
             let _turn = this.turn.lock().await;
             loop {
                 if let Some(is_ours) = this.try_create(&frame).await? {
@@ -412,9 +419,7 @@ impl JournalStore for RedisJournal {
     fn trim(&self, to: JournalPosition) -> Answered<bool> {
         let this = self.clone();
         Box::pin(async move {
-            if this.is_asking {
-                return Err(JournalError::NotNow(MOVING.to_owned()));
-            }
+            this.has_whole_slot()?;
             let _turn = this.turn.lock().await;
             this.try_trim(to).await
         })
@@ -423,9 +428,7 @@ impl JournalStore for RedisJournal {
     fn trim_when_full(&self, to: JournalPosition) -> Answered<()> {
         let this = self.clone();
         Box::pin(async move {
-            if this.is_asking {
-                return Err(JournalError::NotNow(MOVING.to_owned()));
-            }
+            this.has_whole_slot()?;
             let [newest] = this.ask([this.newest_entry()]);
             let newest = reply::range(this.answer(Some(newest)).await?)?;
             let Some(newest) = newest.first() else {

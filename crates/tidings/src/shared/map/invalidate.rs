@@ -19,7 +19,7 @@ use crate::shared::map::entry::{Entry, Key};
 use crate::shared::map::invalidations::{Generation, Next};
 use crate::shared::map::replica::MapReplica;
 use crate::shared::options::Shareable;
-use crate::task::backoff::delays;
+use crate::task::backoff::Delays;
 
 /// The maximal number of keys that are sent concurrently.
 const MAX_CONCURRENT: usize = 16;
@@ -102,7 +102,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
     /// Sends the pending invalidations until Redis has accepted all or the bus has ended.
     pub(crate) async fn repeat(&self) {
         let mut availability = self.keyspace.watch();
-        let mut delays = delays();
+        let mut delays = Delays::new();
         loop {
             let next = self.lock().invalid.next(MAX_CONCURRENT);
             if next == Next::Nothing {
@@ -117,7 +117,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
             }
             tokio::select! {
                 changed = availability.changed() => if changed.is_err() { return },
-                () = sleep(delays.next().unwrap_or_default()), if reason.is_none() => {}
+                () = sleep(delays.next()), if reason.is_none() => {}
             }
         }
     }
