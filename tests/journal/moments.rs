@@ -232,6 +232,38 @@ async fn a_frame_that_a_later_one_overtook_is_not_sent_and_is_a_gap() {
 }
 
 #[tokio::test]
+async fn a_frame_that_its_position_overtook_is_not_sent_after_it() {
+    let redis = Redis::start().await;
+    let proxy = Proxy::start(redis.address()).await;
+    let sender = Node::start(journaled(Bus::builder(&proxy.url()))).await;
+    let subscriber = redis.node_with(journaled).await;
+    let ticks: Collected<u64> = subscriber.collect("tick");
+    send(&sender, 1..=1).await;
+    has_received(&ticks, 1).await;
+
+    // Redis evicts the journal, and another bus creates it between a frame and the position that
+    // follows it. The sender gets both answers at once.
+    proxy.set_connection(APPENDING, Fault::Blackhole(Direction::ToClient));
+    redis.command(&["DEL", STREAM, FLOOR]).await;
+    let bus = sender.bus().clone();
+    let overtaken = tokio::spawn(async move { bus.send_to_all("tick", &2).await });
+    sleep(Duration::from_millis(200)).await;
+    subscriber.send_to_all("other", &1).await.unwrap();
+    let position = format!(r#""from":"{}","seq":3,"events":[]"#, sender.id());
+    wait_for("the position is sent", SOON, async || {
+        let entries = redis.cli(&["XRANGE", STREAM, "-", "+"]).await;
+        entries.replace('\\', "").contains(&position)
+    })
+    .await;
+    proxy.set_connection(APPENDING, Fault::None);
+
+    let error = overtaken.await.unwrap().unwrap_err();
+    assert!(matches!(error, SendError::NotSent { .. }), "{error}");
+    let missed = |gap: &Gap| gap.sender == Some(sender.id()) && gap.missed == Some(1);
+    subscriber.gaps().wait_for(missed).await;
+}
+
+#[tokio::test]
 async fn an_event_is_received_that_is_sent_as_soon_as_a_bus_has_started() {
     let redis = Redis::start().await;
     let sender = redis.node_with(journaled).await;

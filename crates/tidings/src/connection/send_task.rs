@@ -164,6 +164,7 @@ impl SendTask {
                 return Ok(End::Left);
             }
             let may_send = session.may_send(progress, &self.window);
+            let is_position_next = session.is_position_next(progress);
             let is_idle = progress.under_way() == 0;
             let due = session.due(progress, drop_deadline);
             let due = self.due(progress, may_send).fold(due, Instant::min);
@@ -180,7 +181,7 @@ impl SendTask {
                 }
                 polled = if_any(&mut session.poll) => session.polled(polled, progress),
                 found = if_any(&mut session.search) => self.found(&found?, session, progress),
-                answer = if_any(&mut session.announcement) => {
+                answer = if_any(&mut session.announcement), if is_position_next => {
                     self.announced(answer, session, progress);
                 }
                 checked = if_any(&mut session.check) => {

@@ -92,6 +92,8 @@ pub(crate) struct Session {
     pub(crate) poll: Option<BoxFuture<'static, (usize, Pacer)>>,
     pub(crate) pacer: Option<Pacer>,
     pub(crate) announcement: Option<Reply>,
+    /// The position that was last sent: the number after those of the frames before it.
+    position: u64,
     /// The time at which the position was last sent.
     pub(crate) announced: Instant,
     /// The running check of the server's role.
@@ -223,6 +225,7 @@ impl Session {
             poll: None,
             pacer: None,
             announcement: None,
+            position: 0,
             announced: asked,
             check: None,
             checked: asked,
@@ -346,12 +349,20 @@ impl Session {
             self.ask(progress, self.announced);
             let next = progress.numbering.next();
             progress.numbering.may_be_published(next);
+            self.position = next;
             let position = position_frame(format, me, next);
             // A journal tells equal frames apart by the attempt.
             progress.positions = progress.positions.wrapping_add(1);
             let sent = self.publisher.publish_again(position, progress.positions);
             self.announcement = Some(sent);
         }
+    }
+
+    /// Returns true if all frames before the position have their replies. Redis answers in order, but
+    /// the reply to a frame without a journal needs further commands.
+    pub(crate) fn is_position_next(&self, progress: &Progress) -> bool {
+        let waiting = progress.flights.get(progress.refused);
+        waiting.is_none_or(|flight| flight.first >= self.position)
     }
 
     pub(crate) fn check_if_due(&mut self, progress: &Progress) {
