@@ -1,13 +1,13 @@
 //! A bus and the runtime on which it was started.
 
 use std::error::Error;
-use std::future::IntoFuture as _;
+use std::future::{IntoFuture as _, pending};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
-use tidings::{Bus, HandlerError, NodeId, SendError, StartError, memory};
+use tidings::{Bus, HandlerError, NodeId, RequestError, SendError, StartError, memory};
 use tidings_testkit::{Collected, Redis, free_port, memory_url};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -270,4 +270,24 @@ fn a_stream_ends_after_its_runtime_has_ended() {
         soon("a shutdown", bus.shutdown(SOON)).await.unwrap();
         assert_eq!(soon("the stream", ticks.next()).await, None);
     });
+}
+
+#[tokio::test]
+async fn a_request_that_a_shutdown_ends_is_not_reported_as_a_timeout() {
+    let url = memory_url();
+    let bus = start(&url).await;
+    let silent = Bus::builder(&url).on("count", |_: u64| pending::<()>());
+    let silent = silent.start().await.unwrap();
+    let requested = bus.request::<u64, _, _>(silent.id(), "count", &1);
+    let ended = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        bus.shutdown(SOON).await
+    };
+
+    let (response, ended) = tokio::join!(requested.into_future(), ended);
+
+    ended.unwrap();
+    let error = response.unwrap_err();
+    let is_closed = matches!(error, RequestError::Send(SendError::Closed));
+    assert!(is_closed, "{error}");
 }

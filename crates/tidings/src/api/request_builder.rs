@@ -15,6 +15,7 @@ use tidings_codec::{NodeId, Payload, To};
 
 use crate::Bus;
 use crate::error::request::{RequestError, ResponseError};
+use crate::error::send::SendError;
 use crate::handler::key::SendKey;
 use crate::request::pending::ResponseMessage;
 use crate::request::responses::{OpenResponses, handled};
@@ -73,6 +74,9 @@ impl<A: DeserializeOwned> Responses<A> {
             if response.responder.node == node {
                 return Ok(response);
             }
+        }
+        if self.replies.is_closed() {
+            return Err(SendError::Closed.into());
         }
         let event = event.to_owned();
         let summary = self.summary().await;

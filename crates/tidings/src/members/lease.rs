@@ -125,6 +125,10 @@ impl Membership {
         });
     }
 
+    fn is_member(&self) -> bool {
+        matches!(*self.state.borrow(), MembershipState::Member)
+    }
+
     fn joined(&self, renewed: Renewed) {
         self.may_be_listed.store(true, Ordering::Relaxed);
         self.state.send_if_modified(|state| {
@@ -248,7 +252,8 @@ impl LeaseTask {
                     pause
                 }
             }
-            Err(error) if self.renewal.started.is_some() && !error.is_denied() => {
+            // A member stays one until its lease ends.
+            Err(error) if self.membership().is_member() && !error.is_denied() => {
                 tracing::debug!(?error, "cannot renew the lease");
                 pause
             }

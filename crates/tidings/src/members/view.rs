@@ -208,6 +208,14 @@ impl ViewState {
         }
     }
 
+    /// Takes back hints whose members could not be loaded.
+    fn put_back(&mut self, hints: Hints) {
+        for (id, why) in hints.of {
+            let hint = self.hints.entry(id).or_default();
+            *hint = hint.or(why);
+        }
+    }
+
     fn take_hints(&mut self) -> Hints {
         Hints {
             must_load: take(&mut self.must_load),
@@ -220,6 +228,10 @@ impl ViewState {
         let waiting = Arc::new(waiting);
         if self.has_ended {
             waiting.close();
+        }
+        // Before more memory is taken, those that were dropped are removed.
+        if self.readers.len() == self.readers.capacity() {
+            self.readers.retain(|reader| reader.strong_count() > 0);
         }
         self.readers.push(Arc::downgrade(&waiting));
         watch_waiting(waiting)
@@ -308,7 +320,19 @@ impl ViewTask {
     /// Loads all members, or those with hints. Returns the number of hints that this covers.
     async fn load(&self, must_load: bool) -> Result<u64, NotDone> {
         let hints = self.view.0.state.lock().take_hints();
-        if must_load || hints.must_load {
+        let hinted = hints.hinted;
+        match self.load_hinted(must_load || hints.must_load, &hints).await {
+            Ok(()) => Ok(hinted),
+            Err(error) => {
+                // They say why a member left, which the list does not.
+                self.view.0.state.lock().put_back(hints);
+                Err(error)
+            }
+        }
+    }
+
+    async fn load_hinted(&self, must_load: bool, hints: &Hints) -> Result<(), NotDone> {
+        if must_load {
             let listed = self.keyspace.request(|keys| keys.list(&self.keys)).await?;
             let members = profile::read_all(&listed);
             let mut state = self.view.0.state.lock();
@@ -319,7 +343,7 @@ impl ViewTask {
         for some in hints.of.chunks(MAX_IDS) {
             self.load_some(some).await?;
         }
-        Ok(hints.hinted)
+        Ok(())
     }
 
     async fn load_some(&self, hints: &[(NodeId, Option<LeaveReason>)]) -> Result<(), NotDone> {

@@ -36,10 +36,19 @@ pub(crate) struct OpenResponses {
     departures: Departures,
     has_departures: bool,
     deadline: Pin<Box<Sleep>>,
-    /// Runs while only members are awaited that have left.
-    late: Option<Pin<Box<Sleep>>>,
+    /// True if only members are awaited that have left, for [`LATE`] at most.
+    is_late: bool,
     tally: Tally,
-    has_ended: bool,
+    end: Option<End>,
+}
+
+/// The reason why there are no more responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// All members have responded or left, or the time is up.
+    Complete,
+    /// The bus has ended.
+    Closed,
 }
 
 /// The members by their response.
@@ -64,9 +73,9 @@ impl OpenResponses {
             departures,
             has_departures: true,
             deadline: Box::pin(sleep(timeout.min(FOREVER))),
-            late: None,
+            is_late: false,
             tally: Tally::new(expected, timeout),
-            has_ended: false,
+            end: None,
         }
     }
 
@@ -76,14 +85,15 @@ impl OpenResponses {
         cx: &mut Context<'_>,
         read: impl Fn(ResponseMessage) -> Result<A, ResponseError>,
     ) -> Poll<Option<(Responder, Result<A, ResponseError>)>> {
-        while !self.has_ended {
+        while self.end.is_none() {
             let Some(received) = std::task::ready!(self.poll_received(cx)) else {
-                self.has_ended = true;
+                self.end.get_or_insert(End::Complete);
                 break;
             };
             let Some(who) = self.tally.responder(received.from) else {
                 // Responses that do not count must not extend the wait.
-                self.has_ended = self.deadline.deadline() <= Instant::now();
+                let is_over = self.deadline.deadline() <= Instant::now();
+                self.end = is_over.then_some(End::Complete);
                 continue;
             };
             let value = read(received);
@@ -93,8 +103,16 @@ impl OpenResponses {
         Poll::Ready(None)
     }
 
+    /// Returns true if the bus ended before all members responded.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.end == Some(End::Closed)
+    }
+
     fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Option<ResponseMessage>> {
         if let Poll::Ready(received) = self.request.responses.poll_recv(cx) {
+            if received.is_none() {
+                self.end = Some(End::Closed);
+            }
             return Poll::Ready(received);
         }
         // Responses first: a member that responded and then left has responded.
@@ -110,9 +128,10 @@ impl OpenResponses {
             if self.tally.left.is_empty() {
                 return Poll::Ready(None);
             }
-            let late = self.late.get_or_insert_with(|| Box::pin(sleep(LATE)));
-            if late.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(None);
+            let soon = Instant::now() + LATE;
+            // Not a timer of its own: this may be polled outside of a runtime.
+            if !std::mem::replace(&mut self.is_late, true) && soon < self.deadline.deadline() {
+                self.deadline.as_mut().reset(soon);
             }
         }
         self.deadline.as_mut().poll(cx).map(|()| None)
@@ -213,7 +232,14 @@ fn by_name(members: HashMap<NodeId, Responder>) -> Vec<Responder> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+    use std::thread;
+
+    use futures_util::stream;
+    use tokio::runtime::Runtime;
+
     use super::*;
+    use crate::Bus;
 
     fn who(node: u128) -> Responder {
         Responder::foreign(NodeId::new(node))
@@ -223,7 +249,7 @@ mod tests {
         Tally::new(expected.map(who).collect(), Duration::ZERO)
     }
 
-    fn responses(tally: &mut Tally, node: u128) -> bool {
+    fn responds(tally: &mut Tally, node: u128) -> bool {
         let Some(who) = tally.responder(NodeId::new(node)) else {
             return false;
         };
@@ -232,21 +258,38 @@ mod tests {
     }
 
     #[test]
-    fn a_node_responses_once() {
+    fn the_wait_for_a_member_that_has_left_needs_no_runtime() {
+        let runtime = Runtime::new().unwrap();
+        let starting = Bus::builder("memory:late-responses").start();
+        let bus = runtime.block_on(starting).unwrap();
+        let mut responses = {
+            let _entered = runtime.enter();
+            let request = bus.inner.requests.open(|_, _| {}, 1).unwrap();
+            let departures = stream::iter([NodeId::new(1)]).boxed();
+            OpenResponses::new(request, vec![who(1)], departures, Duration::from_mins(1))
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(responses.poll_next(&mut cx, handled).is_pending());
+        thread::sleep(2 * LATE);
+        assert!(responses.poll_next(&mut cx, handled).is_ready());
+    }
+
+    #[test]
+    fn a_node_responds_once() {
         let mut tally = tally(1..=1);
-        assert!(responses(&mut tally, 1));
-        assert!(!responses(&mut tally, 1));
-        assert!(responses(&mut tally, 2));
-        assert!(!responses(&mut tally, 2));
+        assert!(responds(&mut tally, 1));
+        assert!(!responds(&mut tally, 1));
+        assert!(responds(&mut tally, 2));
+        assert!(!responds(&mut tally, 2));
         assert_eq!(tally.close(0).unexpected, [NodeId::new(2)]);
     }
 
     #[test]
-    fn who_responses_and_leaves_has_responded_in_either_order() {
+    fn a_member_that_responds_and_leaves_has_responded_in_either_order() {
         let mut tally = tally(1..=3);
-        assert!(responses(&mut tally, 1));
+        assert!(responds(&mut tally, 1));
         (1..=3).for_each(|node| tally.leaves(NodeId::new(node)));
-        assert!(responses(&mut tally, 2));
+        assert!(responds(&mut tally, 2));
 
         let summary = tally.close(0);
 
@@ -260,7 +303,7 @@ mod tests {
         let mut tally = Tally::new(Vec::new(), Duration::ZERO);
         let beyond = FOREIGN as u128 + 3;
         (1..=beyond).for_each(|node| {
-            responses(&mut tally, node);
+            responds(&mut tally, node);
         });
         let summary = tally.close(2);
         assert_eq!(summary.handled.len(), FOREIGN);

@@ -31,6 +31,8 @@ pub(super) struct Line {
     pub(super) number: u64,
     pub(super) at: Place,
     pub(super) client: Client,
+    /// Not limited as the other: a check does not wait behind the commands of the application.
+    pub(super) probe: Client,
 }
 
 /// A reason to look for another node.

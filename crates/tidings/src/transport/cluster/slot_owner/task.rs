@@ -97,6 +97,7 @@ impl OwnerTask {
             number: self.number,
             at,
             client: line.client.limited(),
+            probe: line.client,
         };
         let driver = AbortOnDropHandle::new(tokio::spawn(driving(line.driver)));
         Ok((connected, driver))
@@ -123,9 +124,9 @@ impl OwnerTask {
                     _ => false,
                 },
                 _ = checks.tick() => {
-                    let mut client = line.client.clone();
+                    let mut probe = line.probe.clone();
                     let question = hello();
-                    let asking = question.query_async(&mut client);
+                    let asking = question.query_async(&mut probe);
                     let Ok(said) = timeout(CHECK, asking).await else {
                         return lost("does not answer");
                     };
