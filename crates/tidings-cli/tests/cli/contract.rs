@@ -40,6 +40,17 @@ impl Repository {
         self.git(&["commit", "--quiet", "--message", "a version"]);
     }
 
+    /// Removes an object from the repository, as if its disk had lost it.
+    fn remove_object(&self, name: &str) {
+        let mut command = self.sandbox.command_of("git");
+        let command = command.current_dir(self.sandbox.directory.path());
+        let output = command.args(["rev-parse", name]).output().unwrap();
+        let id = text(&output.stdout);
+        let (directory, file) = id.trim().split_at(2);
+        let path = format!(".git/objects/{directory}/{file}");
+        std::fs::remove_file(self.sandbox.path(&path)).unwrap();
+    }
+
     fn write(&self, contract: &Value) {
         write_in(&self.sandbox, FILE, &with_hash(contract));
     }
@@ -228,6 +239,29 @@ fn the_baseline_is_a_revision_a_file_in_one_a_file_or_every_tag() {
         stdout.contains("(v1.0.0)") && stdout.contains("(v1.1.0)"),
         "{stdout}"
     );
+}
+
+#[test]
+fn a_baseline_that_git_cannot_read_is_an_error() {
+    let repository = Repository::new();
+    repository.commit(FILE, &renamed(&["name", "old"], &["name", "old"]));
+    repository.git(&["tag", "v1.0.0"]);
+    repository.write(&renamed(&["name"], &["name"]));
+    repository.remove_object(&format!("HEAD:{FILE}"));
+
+    let baselines = [
+        &[][..],
+        &["--against", "v1.0.0"],
+        &["--against", "v1.0.0:contract/events.json"],
+        &["--all"],
+    ];
+    for arguments in baselines {
+        let error = repository.error(&[&["check"], arguments].concat());
+        assert!(
+            error.contains("cannot read another revision") && error.contains("fatal: "),
+            "{arguments:?}: {error}"
+        );
+    }
 }
 
 #[test]

@@ -2,16 +2,19 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use crate::exit::Problem;
-use crate::terminal::escape;
+use crate::terminal::{escape, escape_lines};
 
 /// The revisions that are compared with by default: the first that exists.
 const DEFAULTS: [&str; 4] = ["origin/main", "origin/master", "main", "master"];
 
 /// A text that each contract has.
 const MARK: &str = "\"tidings\": 1";
+
+/// The exit code of `git grep` if no file matches. Others are failures.
+const NO_MATCH: i32 = 1;
 
 /// The directory of the file, in a repository.
 #[derive(Clone, Copy, Debug)]
@@ -140,15 +143,29 @@ impl<'a> Git<'a> {
         path: Option<&str>,
     ) -> Result<Option<String>, Problem> {
         let name = path.map_or_else(|| format!("./{}", self.name()), str::to_owned);
+        if !self.has(revision, &name)? {
+            return Ok(None);
+        }
         let object = format!("{}:{name}", revision.id);
-        self.run(&["show", "--end-of-options", &object])
+        self.read(&["show", "--end-of-options", &object]).map(Some)
+    }
+
+    /// Returns whether a revision has the path. Only trees are read: the content of a file may be
+    /// missing or damaged, and a file that cannot be read is not a new one.
+    fn has(self, revision: &Revision, name: &str) -> Result<bool, Problem> {
+        let mut list = vec!["--literal-pathspecs", "ls-tree", "--name-only"];
+        // As in `REV:PATH`, a path is that from the root unless it begins with a dot.
+        if !name.starts_with("./") && !name.starts_with("../") {
+            list.push("--full-tree");
+        }
+        list.extend([&revision.id, "--", name]);
+        Ok(!self.read(&list)?.is_empty())
     }
 
     /// Returns the path of a contract that is not there any more: this one may have been moved. A
     /// contract that is still there is that of another program.
     fn moved_from(self, revision: &Revision) -> Result<Option<String>, Problem> {
-        let root = self.run(&["rev-parse", "--show-toplevel"])?;
-        let root = root.unwrap_or_default();
+        let root = self.read(&["rev-parse", "--show-toplevel"])?;
         let root = Path::new(root.trim_end_matches(['\r', '\n']));
         let mut others = self.contracts_in(revision)?.into_iter();
         Ok(others.find(|other| !root.join(other).exists()))
@@ -170,8 +187,11 @@ impl<'a> Git<'a> {
             "-e",
             MARK,
         ];
-        let found = self.run(&[&search[..], &[&revision.id, "--", ":/*.json"]].concat())?;
-        let found = found.unwrap_or_default();
+        let output = self.output(&[&search[..], &[&revision.id, "--", ":/*.json"]].concat())?;
+        let found = match output.status.code() {
+            Some(NO_MATCH) => String::new(),
+            _ => text_of(&output)?,
+        };
         let paths = found.lines().filter_map(|line| line.split_once(':'));
         Ok(paths.map(|(_, path)| path.to_owned()).collect())
     }
@@ -198,20 +218,39 @@ impl<'a> Git<'a> {
 
     /// Runs git, and returns what it prints; `None` if it fails.
     fn run(self, arguments: &[&str]) -> Result<Option<String>, Problem> {
+        Ok(text_of(&self.output(arguments)?).ok())
+    }
+
+    /// Runs git, and returns what it prints. Fails if git fails.
+    fn read(self, arguments: &[&str]) -> Result<String, Problem> {
+        text_of(&self.output(arguments)?)
+    }
+
+    fn output(self, arguments: &[&str]) -> Result<Output, Problem> {
         let mut command = Command::new("git");
         command.arg("-C").arg(self.directory).args(arguments);
-        match command.output() {
-            Ok(output) if output.status.success() => {
-                Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))
+        command.output().map_err(|error| {
+            if error.kind() == ErrorKind::NotFound {
+                Problem::failed("cannot read another revision: there is no `git`")
+                    .help("install git, or name a file to compare with: --against old.json")
+            } else {
+                Problem::failed(format!("cannot run git: {error}"))
             }
-            Ok(_) => Ok(None),
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(Problem::failed(
-                "cannot read another revision: there is no `git`",
-            )
-            .help("install git, or name a file to compare with: --against old.json")),
-            Err(error) => Err(Problem::failed(format!("cannot run git: {error}"))),
-        }
+        })
     }
+}
+
+/// Returns what git printed, or the error that it reported.
+fn text_of(output: &Output) -> Result<String, Problem> {
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let why = String::from_utf8_lossy(&output.stderr);
+    let why = escape_lines(why.trim());
+    let status = output.status;
+    Err(Problem::failed(format!(
+        "cannot read another revision: git ended with {status}: {why}"
+    )))
 }
 
 fn other_contract(revision: &Revision, path: &str) -> String {
