@@ -68,12 +68,7 @@ struct Fed {
 }
 
 pub(crate) async fn feed(app: &App, args: &Send) -> anyhow::Result<Exit> {
-    let has_payload = !args.payload.words.is_empty() || args.payload.text.is_some();
-    if has_payload || args.payload.file.is_some() || args.ack || args.to != To::All {
-        let text =
-            "`tidings send -` sends what it reads to all, and takes no payload, --to or --ack";
-        return Err(Problem::usage(text).into());
-    }
+    reject_options_of_one(args)?;
     let payloads = if args.force {
         PayloadCheck::default()
     } else {
@@ -95,6 +90,19 @@ pub(crate) async fn feed(app: &App, args: &Send) -> anyhow::Result<Exit> {
     }
     fed.print(app)?;
     Ok(fed.exit())
+}
+
+/// Rejects what is meant for one event, and would have no effect on many.
+fn reject_options_of_one(args: &Send) -> Result<(), Problem> {
+    let payload = &args.payload;
+    let has_payload = !payload.words.is_empty() || payload.text.is_some() || payload.file.is_some();
+    if has_payload || args.ack || args.to != To::All || !args.header.is_empty() {
+        return Err(Problem::usage(
+            "`tidings send -` sends what it reads to all, and takes no payload, --to, --ack or \
+             --header",
+        ));
+    }
+    Ok(())
 }
 
 impl Input<'_> {

@@ -478,6 +478,16 @@ async fn a_replay_pauses_as_the_recording_did() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn options_of_one_event_are_rejected_for_many() {
+    let fleet = Fleet::start().await;
+    for option in [&["--header", "a=b"][..], &["--to", "others"], &["--ack"]] {
+        let (stderr, code) = fleet.fail(&[&["send", "-"], option].concat());
+        assert_eq!(code, 2, "{option:?}: {stderr}");
+        assert!(stderr.contains(option[0]), "{option:?}: {stderr}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_in_a_pause_of_a_replay_says_what_was_sent() {
     let fleet = Fleet::start().await;
     let (handler, mut received) = collecting("tick");
