@@ -62,7 +62,7 @@ pub(crate) async fn listen(app: &App, args: &Listen) -> anyhow::Result<Exit> {
     let mut listening = Listening {
         args,
         tally: Tally::default(),
-        rates: Rates::default(),
+        rates: Rates::start(),
         printer: Printer::new(app.is_json(), members),
         writer: Writer::start(),
     };
@@ -169,7 +169,8 @@ impl Listening<'_> {
                 written = self.writer.write(part) => written?,
             }
             match next {
-                Next::Second => second += SECOND,
+                // After a stall, one block has the rates of all of it.
+                Next::Second => second = Instant::now() + SECOND,
                 Next::Item(item) => self.tally.count(&item),
             }
         }
@@ -180,7 +181,7 @@ impl Listening<'_> {
     fn part(&mut self, next: &Next) -> anyhow::Result<Option<Part>> {
         let item = match next {
             Next::Second => {
-                let rates = self.printer.rates(&self.rates.take())?;
+                let rates = self.printer.rates(&self.rates.take_per_second())?;
                 let is_json = self.printer.is_json;
                 return Ok(Some(if is_json {
                     Part::Line(rates)

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tidings::{Journal, NodeId};
 
 use crate::fleet::{Fleet, NAMESPACE, PASSWORD, objects};
-use crate::support::{Running, text};
+use crate::support::{Running, eventually, text};
 
 /// Starts `tidings listen`, and waits until it receives.
 pub(crate) fn listen(fleet: &Fleet, arguments: &[&str]) -> Running {
@@ -250,6 +250,24 @@ async fn rates_are_counted_by_name() {
     json.stdout.wait_for("\"tick\":2");
     words.stdout.wait_for("2/s  tick");
     assert!(end(words).contains("2 events of 1 node in "));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stall_is_followed_by_one_block_of_rates() {
+    let fleet = Fleet::start().await;
+    let json = listen(&fleet, &["--rates", "--json"]);
+    let blocks = || json.stdout.all().len();
+    eventually("a block of rates", || blocks() > 0);
+    json.signal(Signal::STOP);
+    tokio::time::sleep(Duration::from_millis(3_500)).await;
+    let before = blocks();
+    json.signal(Signal::CONT);
+    eventually("blocks after the stall", || blocks() > before + 2);
+
+    let lines = objects(&json.stdout.all().join("\n"));
+    let times: Vec<_> = lines.iter().map(|it| it["at"].as_u64().unwrap()).collect();
+    let is_apart = |pair: &[u64]| pair[1] - pair[0] >= 900;
+    assert!(times.windows(2).all(is_apart), "{times:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

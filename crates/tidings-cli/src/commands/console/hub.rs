@@ -34,7 +34,7 @@ pub(super) struct Hub {
     /// The names of the members, for those that the tap does not know.
     names: Mutex<HashMap<NodeId, String>>,
     rates: Mutex<Rates>,
-    /// The rates of the second before.
+    /// The rates before the last tick.
     last_rates: Mutex<Value>,
     history: Mutex<VecDeque<Value>>,
 }
@@ -53,7 +53,7 @@ impl Hub {
             count: watch::Sender::new(0),
             looks: watch::Sender::new("".into()),
             names: Mutex::default(),
-            rates: Mutex::default(),
+            rates: Mutex::new(Rates::start()),
             last_rates: Mutex::new(no_rates()),
             history: Mutex::default(),
         })
@@ -121,9 +121,10 @@ impl Hub {
         *lock(&self.names) = names;
     }
 
-    /// Begins a second: the rates are those of the one before.
+    /// Begins a second: the rates are those of the time since the last call, which is longer if a
+    /// look took longer.
     pub(super) fn tick(&self) {
-        let rates = lock(&self.rates).take();
+        let rates = lock(&self.rates).take_per_second();
         let total: u64 = rates.iter().map(|(_, rate)| rate).sum();
         let shown = rates.iter().take(NAMES);
         let names = shown.map(|(name, rate)| json!({ "name": name, "per_second": rate }));
@@ -141,7 +142,7 @@ impl Hub {
 
     /// Begins to count, as nobody looked before.
     pub(super) fn begin(&self) {
-        lock(&self.rates).take();
+        *lock(&self.rates) = Rates::start();
     }
 
     /// Forgets the last look and the rates, which grow old.
