@@ -9,6 +9,7 @@ use std::process::{self, Command};
 
 use serde_json::Value;
 use tidings::Shared;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::App;
 use crate::commands::state::print_written;
@@ -87,11 +88,13 @@ impl Draft {
 
     /// Waits for the editor, and returns the new text.
     fn edit(&self, editor: &str) -> Result<String, Problem> {
-        // A shell, because an editor may have arguments.
+        // A shell, because an editor may have arguments. Ctrl-C and Ctrl-\ in the terminal are for the
+        // editor, but reach the shell and this process, too. Both catch them and do not ignore them: an
+        // ignored signal would stay ignored in the editor.
+        let script = format!("trap : INT QUIT; {editor} \"$1\"");
         let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", &format!("{editor} \"$1\""), "tidings"])
-            .arg(&self.path);
+        command.args(["-c", &script, "tidings"]).arg(&self.path);
+        let _caught = [SignalKind::interrupt(), SignalKind::quit()].map(signal);
         let status = command.status();
         let status = status
             .map_err(|error| Problem::failed(format!("cannot run {}: {error}", escape(editor))))?;

@@ -1,5 +1,6 @@
 //! `tidings state`, `map` and `counter`.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -135,6 +136,21 @@ async fn an_edited_value_is_written_unless_it_was_changed_in_the_meantime() {
     let output = edit(&fleet, "echo '{' > \"$1\"").output().unwrap();
     assert!(
         text(&output.stderr).contains("the text is not JSON"),
+        "{output:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_in_the_editor_is_for_the_editor_alone() {
+    let fleet = Fleet::start().await;
+    fleet.succeed(&["state", "set", "limits", "per_minute:=60"]);
+    // A terminal sends the signals of its keys to the whole group.
+    let keys = "trap '' INT QUIT; kill -INT 0; kill -QUIT 0";
+    let script = format!("{keys}; sed -i s/60/90/ \"$1\"");
+    let output = edit(&fleet, &script).process_group(0).output().unwrap();
+    assert_eq!(
+        text(&output.stdout),
+        "limits is now version 2\n",
         "{output:?}"
     );
 }
