@@ -35,7 +35,7 @@ export function forget() {
 function take(type, value) {
   if (type === "about") {
     fleet.about = value;
-    if (value.history) fleet.history = value.history.slice(-SECONDS).map((second) => ({ ...second, names: new Map(Object.entries(second.names)) }));
+    if (value.history) restore(value.history);
   } else if (type === "look") {
     add(value);
     fleet.look = value;
@@ -48,18 +48,30 @@ function take(type, value) {
   tell();
 }
 
-/** Adds the rates of a look to the history, with empty seconds where looks are missing. */
+/** Takes the history of the server, which knows no failures, and of which no page may have been there for an hour. */
+function restore(history) {
+  const failures = new Map(fleet.history.map((second) => [second.at, second.failures]));
+  fleet.history = [];
+  for (const second of history) append({ ...second, names: new Map(Object.entries(second.names)), failures: failures.get(second.at) ?? null });
+}
+
+/** Adds the rates of a look to the history. */
 function add(look) {
-  const last = fleet.history.at(-1);
-  if (last && look.at <= last.at) return;
-  const missing = last ? Math.min(SECONDS, Math.round((look.at - last.at) / 1000) - 1) : 0;
-  for (let second = missing; second > 0; second -= 1) {
-    fleet.history.push({ at: look.at - second * 1000, per_second: null, names: new Map(), failures: null });
-  }
   // A map: events may be named `constructor` or `__proto__`.
   const names = new Map((look.rates?.names ?? []).map((one) => [one.name, one.per_second]));
   const before = fleet.look?.totals?.failures ?? look.totals.failures;
-  fleet.history.push({ at: look.at, per_second: look.rates?.per_second ?? 0, names, failures: Math.max(0, look.totals.failures - before) });
+  append({ at: look.at, per_second: look.rates?.per_second ?? 0, names, failures: Math.max(0, look.totals.failures - before) });
+}
+
+/** Adds a second to the history, after empty ones where some are missing. */
+function append(second) {
+  const last = fleet.history.at(-1);
+  if (last && second.at <= last.at) return;
+  const missing = last ? Math.min(SECONDS, Math.round((second.at - last.at) / 1000) - 1) : 0;
+  for (let ago = missing; ago > 0; ago -= 1) {
+    fleet.history.push({ at: second.at - ago * 1000, per_second: null, names: new Map(), failures: null });
+  }
+  fleet.history.push(second);
   fleet.history.splice(0, fleet.history.length - SECONDS);
 }
 

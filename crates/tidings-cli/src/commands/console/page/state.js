@@ -111,7 +111,7 @@ export const state = {
           throw error;
         });
         keys = answer.keys;
-        text(sentence, answer.error ? visible(answer.error) : `${count(keys.length, "key")}${answer.is_complete ? "" : ` · incomplete: ${number(answer.scanned)} keys of Redis were scanned`}`);
+        text(sentence, answer.error ? visible(answer.error) : `${count(keys.length, "key")}${answer.is_complete ? "" : " · incomplete: not all keys of Redis were scanned"}`);
         draw();
       }
       round += 1;

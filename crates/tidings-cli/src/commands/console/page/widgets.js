@@ -69,7 +69,8 @@ export function poll(every, ask) {
 /** Copies a text, and says so on the button for a second. */
 export async function copy(words, event) {
   const pressed = event.currentTarget;
-  const before = pressed.textContent;
+  // Pressed again, it may still say "copied".
+  const before = (pressed.dataset.label ??= pressed.textContent);
   const done = await navigator.clipboard.writeText(words).then(() => "copied", () => "not allowed");
   pressed.textContent = done;
   setTimeout(() => { pressed.textContent = before; }, 1200);
