@@ -65,7 +65,7 @@ const RULES: &[(&[&str], &str, Step)] = &[
         "crates/tidings-codec/src/msgpack.", "crates/tidings-codec/src/read.",
     ], "", Split),
 
-    (&["crates/tidings/src/receive/sequence."], "", Sequence),
+    (&["crates/tidings/src/receive/sequence.", "crates/tidings/src/receive/sequence/"], "", Sequence),
     (&[
         "crates/tidings/src/receive/control.", "crates/tidings/src/receive/dispatch.",
         "crates/tidings/src/receive/request.", "crates/tidings/src/receive/routes.",

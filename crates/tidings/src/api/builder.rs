@@ -327,11 +327,11 @@ impl BusBuilder {
         self
     }
 
-    /// Sets the interval of heartbeats, at least 100 ms. When a bus has received nothing for half
-    /// of this time to all of it, at random, it sends itself a heartbeat; if that does not come back
-    /// within this time, it reconnects.
-    /// So a dead connection is detected within twice this time. It is also the time that Redis has to
-    /// answer, and the interval at which the server is asked whether it is still the master.
+    /// Sets the interval of heartbeats, at least 100 ms. When a bus has received nothing for half of
+    /// this time to all of it, at random, it sends itself a heartbeat; if that does not come back
+    /// within this time, it reconnects. So a dead connection is detected within twice this time. It is
+    /// also the time that Redis has to answer, and the interval at which the server is asked whether
+    /// it is still the master.
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
         self.heartbeat_interval = interval.clamp(SHORTEST_PROBE, FOREVER);
         self

@@ -38,8 +38,8 @@ impl Receipt {
 }
 
 pin_project! {
-    /// An event that is sent when this is awaited. [`Bus::publish`],
-    /// [`Bus::send_to_all`], [`Bus::send_to_others`] and [`Bus::send_to`] return it.
+    /// An event that is sent when this is awaited. [`Bus::publish`], [`Bus::send_to_all`],
+    /// [`Bus::send_to_others`] and [`Bus::send_to`] return it.
     ///
     /// `.await` ends when Redis has accepted the event, [`acknowledged`](Self::acknowledged) when its
     /// receivers have handled it. [`header`](Self::header) adds a header.
