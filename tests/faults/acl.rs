@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use tidings::acl::Permissions;
-use tidings::{Bus, GapReason, SharedOptions};
+use tidings::{Bus, GapReason, MapOptions, SharedOptions};
 use tidings_testkit::{Collected, Node, Redis, wait_for};
 
 const PASSWORD: &str = "hush-hush";
@@ -333,8 +333,13 @@ async fn each_missing_permission_of_shared_state_is_named() {
             limit.set(&1).await.err(),
             limit.clear().await.err(),
         ];
-        let stock = node.map::<u64, u64>("stock").unwrap();
-        let changed = [stock.remove(&7).await.err(), stock.clear().await.err()];
+        let caching = MapOptions::new().ttl(Duration::from_mins(1));
+        let stock = node.map_with::<u64, u64>("stock", caching).unwrap();
+        let changed = [
+            stock.set(&7, &1).await.err(),
+            stock.remove(&7).await.err(),
+            stock.clear().await.err(),
+        ];
         let unread = [stock.len().await.err(), stock.all().await.err()];
         let unread = unread.iter().flatten().map(ToString::to_string);
         let errors: Vec<_> = errors

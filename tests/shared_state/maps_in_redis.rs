@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tidings::{
-    Bus, EntryState, Failure, GetOrLoadError, LoadError, MapChange, SendFailure, SharedMap,
-    StoreError, Unconfirmed,
+    Bus, EntryState, Failure, GetOrLoadError, LoadError, MapChange, MapOptions, SendFailure,
+    SharedMap, StoreError, Unconfirmed,
 };
 use tidings_testkit::{Node, Redis, wait_for};
 
@@ -400,6 +400,23 @@ async fn the_locks_of_loaders_expire_by_themselves() {
     // A later entry does not extend the time to live of the others.
     let left: i64 = redis::from_redis_value(redis.command(&["TTL", LOADING]).await).unwrap();
     assert!((1..=1_000).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn expired_entries_are_removed_by_the_writes_of_others() {
+    let redis = Redis::start().await;
+    let (a, b) = redis.two_nodes().await;
+    let lasting = users_with_ada(&a).await;
+    let brief = MapOptions::new().ttl(Duration::from_millis(1));
+    let expiring: SharedMap<u64, User> = b.map_with("users", brief).unwrap();
+
+    for key in 1_000..1_300 {
+        expiring.set(&key, &user("Bob")).await.unwrap();
+    }
+
+    let left: u64 = redis.cli(&["HLEN", ENTRIES]).await.parse().unwrap();
+    assert!(left < 100, "{left} entries");
+    assert!(lasting.get(&7).await.unwrap().is_some());
 }
 
 #[tokio::test]

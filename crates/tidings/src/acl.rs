@@ -197,7 +197,7 @@ impl Permissions {
     ///     Permissions::of_bus("shop")?.share().to_string(),
     ///     "resetkeys ~tidings:{shop}:* resetchannels &tidings:{shop} -@all +subscribe +publish \
     ///      +evalsha +script|load +hmget +hset +hincrby +pexpire +persist +del \
-    ///      +hget +hdel +hlen +hscan +time",
+    ///      +hget +hdel +hlen +hrandfield +hscan +time",
     /// );
     /// # Ok(())
     /// # }
@@ -205,7 +205,7 @@ impl Permissions {
     pub fn share(self) -> Self {
         self.with_keys(
             "evalsha script|load hmget hset hincrby pexpire persist del hget hdel hlen \
-             hscan time",
+             hrandfield hscan time",
         )
     }
 

@@ -119,8 +119,8 @@ async fn denial(client: &Client, namespace: &Namespace, name: &str) -> Option<St
 /// `None` for commands that are not tried.
 fn probe(name: &str, key: &str) -> Option<Cmd> {
     let words: &[&str] = match name {
-        "del" | "get" | "hgetall" | "hlen" | "memory|usage" | "persist" | "pttl" | "watch"
-        | "xlen" | "zcard" => &[key],
+        "del" | "get" | "hgetall" | "hlen" | "hrandfield" | "memory|usage" | "persist" | "pttl"
+        | "watch" | "xlen" | "zcard" => &[key],
         "evalsha" => &["0000000000000000000000000000000000000000", "1", key],
         // The same text every time.
         "script|load" => &["return 1"],

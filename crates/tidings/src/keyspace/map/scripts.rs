@@ -45,12 +45,15 @@ return {stamp[1], stamp[2], unexpired(redis.call('HGET', KEYS[2], ARGV[1])), clo
 /// new version and the nonce before it; or `false`, the stamp, the current entry, and the time.
 ///
 /// The hash expires with the last of its entries, unless one of them does not: the field `until` of
-/// the stamp is that time, or `never`.
+/// the stamp is that time, or `never`. Until then, each write of an entry that expires removes those
+/// of three random entries that have expired: if each write is of a new key, two thirds of the hash
+/// have not expired.
 pub(crate) const WRITE: &str = with_time!(
     r#"
 local stamp = redis.call('HMGET', KEYS[1], 'version', 'nonce', 'until')
 local entry = unexpired(redis.call('HGET', KEYS[2], ARGV[4]))
 local lease = redis.call('HGET', KEYS[3], ARGV[4])
+local sample = ARGV[9] == '' and {} or redis.call('HRANDFIELD', KEYS[2], 3, 'WITHVALUES')
 local number, nonce = string.match(entry or '', '^%S+ (%d+)%S* (%S+) ')
 local is = entry and (nonce or '?') or ''
 local has_value = entry and string.sub(entry, 1, 5) ~= 'none '
@@ -79,6 +82,9 @@ local function bound()
 end
 redis.call('HSET', KEYS[1], 'nonce', ARGV[3], 'until', last)
 bound()
+for field = 1, #sample, 2 do
+  if not unexpired(sample[field + 1]) then redis.call('HDEL', KEYS[2], sample[field]) end
+end
 if lease then redis.call('HDEL', KEYS[3], ARGV[4]) end
 redis.call(ARGV[10], ARGV[1], ARGV[2] .. ',"version":' .. version
   .. ',"nonce":"' .. ARGV[3] .. '","previous":"' .. was .. '"}}')

@@ -58,8 +58,8 @@ impl MapOptions {
 
     /// Sets the time to live of an entry, at least 1 ms. After it, no process uses the entry, even if
     /// notifications, connections and invalidations failed. It bounds the staleness of a cache whose
-    /// source of truth is elsewhere. In Redis, the entry stays in the hash of the map until it is
-    /// written again or removed, or until all entries of the map have expired.
+    /// source of truth is elsewhere. In Redis, later writes of entries with a time to live remove it
+    /// from the hash of the map: each looks at three random entries.
     ///
     /// The default is 5 minutes for entries that [`get_or_load`](crate::SharedMap::get_or_load)
     /// stores. Entries that are [set](crate::SharedMap::set) or [updated](crate::SharedMap::update)
