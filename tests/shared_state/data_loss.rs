@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, Freshness, Shared, SharedOptions, WhenLost};
+use tidings::{Bus, Failure, Freshness, Shared, SharedOptions, WhenLost};
 use tidings_testkit::{Node, Redis, wait_for};
 
 use crate::shared_state::raw_redis::{KEY, checking_often};
@@ -201,11 +201,10 @@ async fn a_lost_value_is_absent_with_that_policy() {
     assert_eq!(updated.value().map(|value| **value), Some(1));
 }
 
-/// Returns two nodes that restore lost values, with their copies: the second one is cut off and has
-/// 1, the first one has 2.
-async fn apart(redis: &Redis) -> [(Node, Shared<u64>); 2] {
+/// Returns two nodes with their copies: the second one is cut off and has 1, the first one has 2.
+async fn apart(redis: &Redis, policy: WhenLost) -> [(Node, Shared<u64>); 2] {
     let (a, b) = (checking_often(redis).await, checking_often(redis).await);
-    let (here, there) = (limit(&a, WhenLost::Restore), limit(&b, WhenLost::Restore));
+    let (here, there) = (limit(&a, policy), limit(&b, policy));
     here.set(&0).await.unwrap();
     here.set(&1).await.unwrap();
     there.get().await.unwrap();
@@ -213,6 +212,52 @@ async fn apart(redis: &Redis) -> [(Node, Shared<u64>); 2] {
     redis.cut_off(&b).await;
     here.set(&2).await.unwrap();
     [(a, here), (b, there)]
+}
+
+/// Returns the version of each lost value that was reported, and the version that Redis had then.
+fn lost(node: &Node) -> Vec<(u64, Option<u64>)> {
+    let failures = node.failures().all();
+    let lost = failures.iter().filter_map(|failure| match &**failure {
+        Failure::ValueLost { version, found, .. } => Some((*version, *found)),
+        _ => None,
+    });
+    lost.collect()
+}
+
+#[tokio::test]
+async fn a_lost_change_is_reported_to_each_process_that_saw_it() {
+    let redis = Redis::start().await;
+    let [(a, here), (b, there)] = apart(&redis, WhenLost::Keep).await;
+    redis.cut_off(&a).await;
+    redis.command(&["FLUSHALL"]).await;
+
+    redis.restore(&b).await;
+    until_lost(&there).await;
+    there.set(&9).await.unwrap();
+    redis.restore(&a).await;
+    becomes(&here, Some(9)).await;
+
+    let is_lost = |failure: &Failure| matches!(failure, Failure::ValueLost { .. });
+    a.failures().wait_for(is_lost).await;
+    assert_eq!(lost(&a), [(3, Some(3))]);
+    assert_eq!(lost(&b), [(2, None)]);
+}
+
+#[tokio::test]
+async fn an_update_that_finds_the_loss_reports_it_once() {
+    let redis = Redis::start().await;
+    let node = checking_often(&redis).await;
+    let limit = retained(&node);
+    limit.set(&7).await.unwrap();
+    redis.command(&["FLUSHALL"]).await;
+
+    let updated = limit.update(|old| old.copied().unwrap_or(0) + 1).await;
+    assert_eq!(updated.unwrap().value().map(|value| **value), Some(8));
+    limit.refresh().await.unwrap();
+
+    let is_lost = |failure: &Failure| matches!(failure, Failure::ValueLost { .. });
+    node.failures().wait_for(is_lost).await;
+    assert_eq!(lost(&node), [(1, None)]);
 }
 
 #[tokio::test]
@@ -235,7 +280,7 @@ async fn a_lost_value_is_restored_for_processes_that_never_had_it() {
 #[tokio::test]
 async fn the_newest_copy_is_restored_in_any_order() {
     let redis = Redis::start().await;
-    let [(a, here), (b, there)] = apart(&redis).await;
+    let [(a, here), (b, there)] = apart(&redis, WhenLost::Restore).await;
     redis.cut_off(&a).await;
     redis.command(&["FLUSHALL"]).await;
 
@@ -259,7 +304,7 @@ async fn the_newest_copy_is_restored_in_any_order() {
 #[tokio::test]
 async fn a_value_set_after_the_loss_is_not_overwritten_by_an_older_copy() {
     let redis = Redis::start().await;
-    let [(a, _), (b, there)] = apart(&redis).await;
+    let [(a, _), (b, there)] = apart(&redis, WhenLost::Restore).await;
     a.shutdown(SOON).await.unwrap();
     redis.command(&["FLUSHALL"]).await;
     let late = checking_often(&redis).await;
@@ -275,7 +320,7 @@ async fn a_value_set_after_the_loss_is_not_overwritten_by_an_older_copy() {
 #[tokio::test]
 async fn a_cleared_value_is_not_restored() {
     let redis = Redis::start().await;
-    let [(a, here), (b, there)] = apart(&redis).await;
+    let [(a, here), (b, there)] = apart(&redis, WhenLost::Restore).await;
     here.clear().await.unwrap();
     redis.cut_off(&a).await;
     redis.command(&["FLUSHALL"]).await;

@@ -231,6 +231,11 @@ fn shared_values_of_others_are_shown_escaped() {
             source,
         });
     }
+    shown.error(&Failure::ValueLost {
+        shared: foreign(),
+        version: 3,
+        found: None,
+    });
     shown.error(&StoreError::Unconfirmed {
         shared: "limits".to_owned(),
         why: Unconfirmed::NotSent(SendFailure::Refused(INJECTION.into())),

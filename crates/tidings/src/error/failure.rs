@@ -110,6 +110,19 @@ pub enum Failure {
         /// The error.
         source: LoadError,
     },
+    /// Redis lost changes of a shared value that this bus has seen: it restarted without its data, was
+    /// flushed, evicted the value, or failed over to a replica that did not have them. Reported if
+    /// Redis has no value, or another with the same version or an earlier one: if other processes
+    /// have written more changes since than were lost, nothing shows the loss.
+    #[error("redis lost version {version} of `{}`{}", Escaped(.shared), held(*.found))]
+    ValueLost {
+        /// The name of the value.
+        shared: String,
+        /// The version that this bus has seen.
+        version: u64,
+        /// The version in Redis; `None` if it has no value.
+        found: Option<u64>,
+    },
     /// The bus ended before invalidations of a map were sent. Other processes may use these entries
     /// until their [time to live](crate::MapOptions::ttl) is over.
     #[error("{} of `{shared}` did not reach redis before the bus ended", invalidations(*.keys))]
@@ -163,6 +176,7 @@ impl Failure {
             Self::Handler { .. } => "handler",
             Self::Send { .. } => "send",
             Self::Shared { .. } => "shared",
+            Self::ValueLost { .. } => "value_lost",
             Self::Invalidation { .. } => "invalidation",
             Self::DropPanicked { .. } => "drop_panicked",
             Self::Forged { .. } => "forged",
@@ -220,6 +234,15 @@ impl Serialize for Failure {
                 map.serialize_entry("event", event)?;
             }
             Self::Shared { shared, .. } => map.serialize_entry("shared", shared)?,
+            Self::ValueLost {
+                shared,
+                version,
+                found,
+            } => {
+                map.serialize_entry("shared", shared)?;
+                map.serialize_entry("version", version)?;
+                entry(&mut map, "found", *found)?;
+            }
             Self::Invalidation { shared, keys } => {
                 map.serialize_entry("shared", shared)?;
                 entry(&mut map, "keys", *keys)?;
@@ -264,6 +287,13 @@ fn invalidations(keys: Option<usize>) -> String {
     match keys {
         Some(keys) => format!("invalidations of {keys} entries"),
         None => "the invalidation of all entries".to_owned(),
+    }
+}
+
+fn held(found: Option<u64>) -> String {
+    match found {
+        Some(version) => format!(", and has version {version} of another write"),
+        None => ", and has no value".to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The version and nonce of a stored value.
 
-/// Identifies the write that a value is from. Stamps are equal or not, never ordered: a failover
-/// can reset a version.
+/// Identifies the write that a value is from. A copy follows Redis if the stamps differ, whichever
+/// is newer: a failover can reset a version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stamp {
     /// The number of writes; 0 if there is no value.

@@ -47,6 +47,7 @@ impl Failures {
             "handler",
             "send",
             "shared",
+            "value_lost",
             "forged",
             "journal_mismatch",
         ];

@@ -58,6 +58,7 @@ fn event(failure: &Failure) -> &str {
         | Failure::Handler { event, .. }
         | Failure::Send { event, .. } => event,
         Failure::Shared { shared, .. }
+        | Failure::ValueLost { shared, .. }
         | Failure::Invalidation { shared, .. }
         | Failure::DropPanicked { shared, .. } => shared,
         Failure::Frame { .. }

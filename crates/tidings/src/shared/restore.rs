@@ -16,14 +16,10 @@ use crate::shared::value_replica::ValueReplica;
 impl<T: Shareable> ValueReplica<T> {
     /// The snapshot after Redis was found to hold nothing.
     pub(super) fn after_loss(&self, known: Option<&Snapshot<T>>) -> Snapshot<T> {
-        let Some(known) = known else {
-            return Snapshot::new(Stamp::default(), None);
-        };
-        let lost = known.after_loss(self.when_lost());
-        if lost.is_lost() && !known.is_lost() {
-            tracing::warn!(shared = %self.name, version = known.version(), "Redis lost a shared value");
+        match known {
+            Some(known) => known.after_loss(self.when_lost()),
+            None => Snapshot::new(Stamp::default(), None),
         }
-        lost
     }
 
     pub(super) fn when_lost(&self) -> WhenLost {

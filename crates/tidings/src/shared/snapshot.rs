@@ -182,6 +182,14 @@ impl<T> Snapshot<T> {
             .changed(|inner| inner.lost_since = Some(since))
     }
 
+    /// Returns whether Redis has lost the write that this is from, if this is what it holds next.
+    /// A value with a time to live may have expired.
+    pub(crate) fn is_lost_in(&self, next: &Self) -> bool {
+        let (seen, held) = (self.stamp_in_redis(), next.stamp_in_redis());
+        let is_older = held != seen && held.version <= seen.version;
+        is_older && !self.0.expires && (next.is_lost() || held != Stamp::default())
+    }
+
     /// Another value with the same stamp: an update that was replaced within its batch.
     pub(crate) fn with_value(&self, value: ContainedDrop<Arc<T>>) -> Self {
         self.changed(|inner| (inner.value, inner.problem) = (Some(value), None))
@@ -352,6 +360,32 @@ mod tests {
             // A second look changes nothing.
             assert_eq!(lost.after_loss(policy).freshness(), lost.freshness());
             assert_eq!(lost.stamp_in_redis(), Stamp::default());
+        }
+    }
+
+    #[test]
+    fn a_change_is_lost_if_redis_holds_no_later_one() {
+        let at = |version, nonce: &str| {
+            let nonce = nonce.to_owned();
+            Snapshot::new(Stamp { version, nonce }, Some(contained(7)))
+        };
+        let lost = at(2, "a").after_loss(WhenLost::Keep);
+        let nothing = Snapshot::<u32>::new(Stamp::default(), None);
+        for (seen, next, is_lost) in [
+            (at(2, "a"), at(3, "b"), false),
+            (at(2, "a"), at(2, "a").stale(Instant::now()), false),
+            (at(2, "a"), at(2, "b"), true),
+            (at(2, "a"), at(1, "b"), true),
+            (at(2, "a"), lost.clone(), true),
+            (at(2, "a").expiring(true), at(1, "b"), false),
+            (at(2, "a").expiring(true), nothing.clone(), false),
+            // It was reported before.
+            (lost.clone(), at(1, "b"), false),
+            (lost.clone(), lost, false),
+            (nothing.clone(), at(1, "b"), false),
+            (nothing.clone(), nothing, false),
+        ] {
+            assert_eq!(seen.is_lost_in(&next), is_lost, "{seen:?} {next:?}");
         }
     }
 

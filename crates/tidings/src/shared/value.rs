@@ -121,8 +121,8 @@ impl<T: Shareable> Shared<T> {
 
     /// Computes a new value from the old one (`None` if there is none), writes it and returns it.
     /// The old value of one that Redis [lost](crate::Freshness::Lost) is the copy of this process.
-    /// No change of another process is lost: if one comes first, `change` is called again with its
-    /// result.
+    /// No change of another process is lost if Redis has it: if one comes first, `change` is called
+    /// again with its result.
     ///
     /// Concurrent updates of one process are applied in order and written as one: they have the
     /// same version, and each returns its own value, although only the last one is stored in Redis.

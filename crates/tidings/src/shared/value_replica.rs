@@ -106,7 +106,7 @@ impl<T: Shareable> ValueReplica<T> {
             let former = std::mem::replace(current, Current::Known(next.clone()));
             followed = Some(Followed {
                 snapshot: next,
-                _former: former,
+                former,
             });
             true
         });
@@ -121,7 +121,7 @@ impl<T: Shareable> ValueReplica<T> {
             self.set_current(snapshot.clone());
             return Some(Followed {
                 snapshot: snapshot.clone(),
-                _former: Current::Unread,
+                former: Current::Unread,
             });
         }
         self.follow(was, snapshot)
@@ -130,18 +130,30 @@ impl<T: Shareable> ValueReplica<T> {
     /// Sets the value that was read. Watchers are notified if the value, its loss or its problem
     /// changed.
     fn set_current(&self, snapshot: Snapshot<T>) {
-        let mut former = None;
+        let mut former = Current::Unread;
+        let next = snapshot.clone();
         self.current.send_if_modified(|current| {
             let before = current.snapshot();
             let is_same = before.is_some_and(|before| {
                 (before.stamp(), before.is_lost()) == (snapshot.stamp(), snapshot.is_lost())
             });
             let is_other = !is_same || current.problem().is_some();
-            former = Some(std::mem::replace(current, Current::Known(snapshot)));
+            former = std::mem::replace(current, Current::Known(snapshot));
             is_other
         });
-        // Dropping a value runs the application's code, which must not run under the lock.
-        drop(former);
+        // Reports, and dropping a value, run the application's code, which must not run under the lock.
+        self.report_loss(&former, &next);
+    }
+
+    /// Reports changes that Redis has lost, if it holds the second of these after the first.
+    pub(super) fn report_loss(&self, former: &Current<T>, next: &Snapshot<T>) {
+        if let Some(seen) = former.snapshot().filter(|seen| seen.is_lost_in(next)) {
+            self.reports.failure(Failure::ValueLost {
+                shared: self.name.to_string(),
+                version: seen.version(),
+                found: Some(next.stamp_in_redis().version).filter(|version| *version > 0),
+            });
+        }
     }
 
     /// Changes the state of the current value. Watchers are notified if the value was unread
@@ -281,7 +293,7 @@ impl<T: Shareable> ValueReplica<T> {
 /// The new value and the one that it replaced, which the caller drops outside of the lock.
 pub(crate) struct Followed<T> {
     pub(crate) snapshot: Snapshot<T>,
-    _former: Current<T>,
+    pub(super) former: Current<T>,
 }
 
 /// The value in a notification.

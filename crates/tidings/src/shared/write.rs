@@ -203,7 +203,7 @@ impl<T: Shareable> ValueReplica<T> {
         found: Found,
     ) -> Result<Snapshot<T>, StoreError> {
         let found = match found {
-            Found::Nothing => return Ok(self.after_loss(Some(base))),
+            Found::Nothing => self.after_loss(Some(base)),
             Found::Cleared { stamp, .. } => Snapshot::new(stamp, None),
             Found::Value(written) => {
                 let value = self.decode(&written);
@@ -215,7 +215,9 @@ impl<T: Shareable> ValueReplica<T> {
         let before = base.stamp_in_redis().nonce;
         if !before.is_empty() {
             let follow = || self.follow(&before, &found);
-            let _ = self.refresh_state.if_undisturbed(idle, follow);
+            if let Some(followed) = self.refresh_state.if_undisturbed(idle, follow) {
+                self.report_loss(&followed.former, &followed.snapshot);
+            }
         }
         Ok(found)
     }
