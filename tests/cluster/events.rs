@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use tidings::{Bus, TopologyKind};
-use tidings_testkit::{Cluster, Collected, Node, wait_for};
+use tidings_testkit::{Cluster, Collected, Node, Redis, wait_for};
+use tokio::time::Instant;
 
 use super::path::path;
 use crate::traffic::Traffic;
@@ -104,10 +105,7 @@ async fn no_event_is_lost_by_a_planned_failover_or_the_move_of_a_slot() {
 #[tokio::test]
 async fn events_go_on_while_the_cluster_is_down() {
     let mut cluster = Cluster::start().await;
-    let ports: Vec<_> = cluster
-        .servers()
-        .map(tidings_testkit::Redis::port)
-        .collect();
+    let ports: Vec<_> = cluster.servers().map(Redis::port).collect();
     let traffic = traffic(&cluster).await;
 
     // Two masters and their replicas.
@@ -134,17 +132,69 @@ async fn events_go_on_while_the_cluster_is_down() {
 async fn a_fast_sender_asks_all_nodes_how_far_their_subscribers_are_behind() {
     let cluster = Cluster::builder().replicas(0).start().await;
     let bus = Node::start(Bus::builder(&cluster.url())).await;
-    let large = "x".repeat(500_000);
 
-    for _ in 0..20 {
-        bus.send_to_all("large", &large).await.unwrap();
-    }
+    send_large(&bus, 20).await;
 
     for server in cluster.servers() {
         wait_for("the node is asked", SOON, async || {
-            let calls = server.cli(&["INFO", "commandstats"]).await;
-            calls.contains("cmdstat_client|list")
+            questions(server).await > 0
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_silent_node_does_not_stop_fast_senders() {
+    let patient = Duration::from_mins(1);
+    let cluster = Cluster::builder().masters(4).replicas(0);
+    let cluster = cluster.node_timeout(patient).start().await;
+    let bus = Node::start(Bus::builder(&cluster.url())).await;
+    let silent = unused(&cluster, &bus).await;
+    send_large(&bus, 20).await;
+
+    let before = questions(silent).await;
+    silent.freeze();
+    let durations = send_large(&bus, 100).await;
+    silent.resume();
+
+    // The nodes are asked after every 4 MiB, so eleven times or more.
+    let slow = durations.iter().filter(|took| took.as_millis() > 900);
+    let slow = slow.count();
+    assert!(slow <= 5, "{slow} of 100 sends waited: {durations:?}");
+    wait_for("the node is asked again", SOON, async || {
+        send_large(&bus, 10).await;
+        // It answers the question that it got while it was silent, too.
+        questions(silent).await > before + 2
+    })
+    .await;
+}
+
+/// A node that the bus neither receives from nor sends through, and that has not its slot.
+async fn unused<'a>(cluster: &'a Cluster, bus: &Bus) -> &'a Redis {
+    let (from, to) = path(bus).unwrap();
+    let used = [from, to, cluster.owner_of(KEY).await.port()];
+    let mut servers = cluster.servers();
+    servers.find(|one| !used.contains(&one.port())).unwrap()
+}
+
+/// Sends this many events of 500 kB, and returns the time that each took.
+async fn send_large(bus: &Bus, count: usize) -> Vec<Duration> {
+    let large = "x".repeat(500_000);
+    let mut durations = Vec::new();
+    for _ in 0..count {
+        let began = Instant::now();
+        bus.send_to_all("large", &large).await.unwrap();
+        durations.push(began.elapsed());
+    }
+    durations
+}
+
+/// The number of times that a node was asked for the backlogs of its subscribers.
+async fn questions(server: &Redis) -> u64 {
+    let calls = server.cli(&["INFO", "commandstats"]).await;
+    let calls = calls.split_once("cmdstat_client|list:calls=");
+    calls.map_or(0, |(_, calls)| {
+        let calls = calls.split_once(',').unwrap().0;
+        calls.parse().unwrap()
+    })
 }

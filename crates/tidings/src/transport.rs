@@ -211,7 +211,7 @@ pub(crate) struct Backlog {
 /// A client that subscribes on one of several servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Subscriber {
-    pub(crate) server: usize,
+    pub(crate) server: u64,
     /// The id of the client on that server.
     pub(crate) client: u64,
 }

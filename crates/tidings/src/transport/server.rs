@@ -427,7 +427,7 @@ impl Publisher for RedisSendHalf {
 }
 
 /// Asks the server with this number for the backlogs of its subscribers.
-pub(crate) async fn backlogs_of(server: usize, client: &mut Client) -> RedisResult<Vec<Backlog>> {
+pub(crate) async fn backlogs_of(server: u64, client: &mut Client) -> RedisResult<Vec<Backlog>> {
     let mut list = redis::cmd("CLIENT");
     list.arg("LIST").arg("TYPE").arg("pubsub");
     let clients: String = list.query_async(client).await?;
@@ -435,13 +435,13 @@ pub(crate) async fn backlogs_of(server: usize, client: &mut Client) -> RedisResu
 }
 
 /// Parses the answer to `CLIENT LIST TYPE pubsub` of the server with this number.
-pub(crate) fn backlogs(server: usize, clients: &str) -> impl Iterator<Item = Backlog> {
+pub(crate) fn backlogs(server: u64, clients: &str) -> impl Iterator<Item = Backlog> {
     let backlogs = clients.lines();
     backlogs.filter_map(move |client| backlog(server, client))
 }
 
 /// Parses a line of `CLIENT LIST`. Bytes wait in a buffer of fixed size (`obl`), and then in a list.
-fn backlog(server: usize, client: &str) -> Option<Backlog> {
+fn backlog(server: u64, client: &str) -> Option<Backlog> {
     let field = |name| client.split(' ').find_map(|field| field.strip_prefix(name));
     let number = |name| field(name)?.parse::<usize>().ok();
     let (client, in_list) = (field("id=")?.parse().ok()?, number("omem=")?);

@@ -1,10 +1,12 @@
 //! The half that sends through a node of a cluster.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use foldhash::fast::FixedState;
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::{FutureExt, TryFutureExt};
 use redis::RedisResult;
@@ -31,7 +33,7 @@ const SECOND_LOOK: Duration = Duration::from_secs(1);
 /// The minimum time between two doubts.
 const CALM: Duration = Duration::from_millis(250);
 
-/// The timeout of asking a node for the backlogs of its subscribers.
+/// The maximum wait for a node that is asked for the backlogs of its subscribers.
 const BACKLOG_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Connects to the node that this bus sends through.
@@ -156,9 +158,22 @@ impl Publisher for ClusterSendHalf {
 /// The backlogs of subscribers on all nodes.
 struct Backlogs {
     finder: Arc<Finder>,
-    /// The connection to each node.
-    lines: Mutex<HashMap<Place, (Client, AbortOnDropHandle<()>)>>,
+    lines: Mutex<HashMap<Place, Line>>,
 }
+
+/// The connection to a node, or the question that the node has not answered.
+#[derive(Default)]
+struct Line {
+    connection: Option<Connection>,
+    question: Option<AbortOnDropHandle<Told>>,
+    /// True once an answer is late. Until the node answers, the sends do not wait for it.
+    is_silent: bool,
+}
+
+type Connection = (Client, AbortOnDropHandle<()>);
+
+/// The answer of a node, and the connection for the next question.
+type Told = Result<(Vec<Backlog>, Connection), Untold>;
 
 /// The reason why a node does not tell the backlogs.
 enum Untold {
@@ -172,18 +187,11 @@ impl Backlogs {
     /// Asks all nodes. Those that do not answer are left out.
     async fn ask(self: Arc<Self>) -> Option<Vec<Backlog>> {
         let (slot, pubsub) = (self.finder.slot, self.finder.pubsub());
-        let mut nodes = self.finder.last().usable(slot, pubsub);
-        // A subscriber is known by its client and the number of its node.
-        nodes.sort_by(|one, other| one.id.cmp(&other.id));
-        let asking = nodes.iter().enumerate().map(async |(server, node)| {
-            let asking = timeout(BACKLOG_TIMEOUT, self.ask_node(server, &node.at));
-            let told = asking.await.unwrap_or(Err(Untold::Silent));
-            if told.is_err() {
-                self.lines.lock().remove(&node.at);
-            }
-            told
-        });
+        let nodes = self.finder.last().usable(slot, pubsub);
+        let is_used = |at: &Place| nodes.iter().any(|node| node.at == *at);
+        self.lines.lock().retain(|at, _| is_used(at));
         let mut all = Vec::new();
+        let asking = nodes.iter().map(|node| self.ask_node(&node.at));
         for told in join_all(asking).await {
             match told {
                 Ok(backlogs) => all.extend(backlogs),
@@ -194,36 +202,50 @@ impl Backlogs {
         Some(all)
     }
 
-    async fn ask_node(&self, server: usize, at: &Place) -> Result<Vec<Backlog>, Untold> {
-        let known = self
-            .lines
-            .lock()
-            .get(at)
-            .map(|(connection, _)| connection.clone());
-        let mut connection = match known {
-            Some(connection) => connection,
-            None => self.connect(at).await.ok_or(Untold::Silent)?,
+    async fn ask_node(&self, at: &Place) -> Result<Vec<Backlog>, Untold> {
+        let mut line = self.lines.lock().remove(at).unwrap_or_default();
+        let patience = if line.is_silent {
+            Duration::ZERO
+        } else {
+            BACKLOG_TIMEOUT
         };
-        let told = backlogs_of(server, &mut connection).await;
-        told.map_err(|error| {
-            if is_denied(&error, &words(&error)) {
-                Untold::Denied
-            } else {
-                Untold::Silent
-            }
-        })
+        let mut question = line.question.take().unwrap_or_else(|| {
+            let connection = line.connection.take();
+            let asking = backlogs_at(Arc::clone(&self.finder), at.clone(), connection);
+            AbortOnDropHandle::new(tokio::spawn(asking))
+        });
+        let told = if let Ok(told) = timeout(patience, &mut question).await {
+            told.unwrap_or(Err(Untold::Silent))
+        } else {
+            line.question = Some(question);
+            line.is_silent = true;
+            Err(Untold::Silent)
+        };
+        let backlogs = told.map(|(backlogs, connection)| {
+            line.connection = Some(connection);
+            line.is_silent = false;
+            backlogs
+        });
+        self.lines.lock().insert(at.clone(), line);
+        backlogs
     }
+}
 
-    async fn connect(&self, at: &Place) -> Option<Client> {
-        let line = self
-            .finder
-            .server
-            .send_line(&address_of(at), None)
-            .await
-            .ok()?;
+/// Asks a node over this connection, or over a new one.
+async fn backlogs_at(finder: Arc<Finder>, at: Place, connection: Option<Connection>) -> Told {
+    let (mut client, driver) = if let Some(connection) = connection {
+        connection
+    } else {
+        let line = finder.server.send_line(&address_of(&at), None).await;
+        let line = line.map_err(|_| Untold::Silent)?;
         let driver = AbortOnDropHandle::new(tokio::spawn(driving(line.driver)));
-        let connection = line.client.clone();
-        self.lines.lock().insert(at.clone(), (line.client, driver));
-        Some(connection)
+        (line.client, driver)
+    };
+    // The number of a node stays the same when others join or leave.
+    let server = FixedState::default().hash_one(&at);
+    match backlogs_of(server, &mut client).await {
+        Ok(backlogs) => Ok((backlogs, (client, driver))),
+        Err(error) if is_denied(&error, &words(&error)) => Err(Untold::Denied),
+        Err(_) => Err(Untold::Silent),
     }
 }
