@@ -166,8 +166,7 @@ impl SendTask {
             let may_send = session.may_send(progress, &self.window);
             let is_position_next = session.is_position_next(progress);
             let is_idle = progress.under_way() == 0;
-            let due = session.due(progress, drop_deadline);
-            let due = self.due(progress, may_send).fold(due, Instant::min);
+            let due = self.due(progress, session.due(progress, drop_deadline), may_send);
             tokio::select! {
                 biased;
                 next = self.sessions.recv(), if !sessions_ended => match next {
@@ -446,10 +445,11 @@ impl SendTask {
     }
 
     /// The times at which waiting events have to be checked.
-    fn due(&self, progress: &Progress, may_send: bool) -> impl Iterator<Item = Instant> {
+    fn due(&self, progress: &Progress, in_session: Instant, may_send: bool) -> Instant {
         // A frame that cannot be sent is closed at that age.
         let slice = (!may_send).then(|| Instant::now() + self.outgoing.slice());
-        self.deadline(progress).into_iter().chain(slice)
+        let times = self.deadline(progress).into_iter().chain(slice);
+        times.fold(in_session, Instant::min)
     }
 
     /// The time at which the oldest event must be given up.
