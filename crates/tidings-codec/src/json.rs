@@ -133,7 +133,7 @@ fn read_events(
 ) -> Result<(), FrameError> {
     scanner.expect(b'[')?;
     // A tab here promises tabs between the events, and none within them.
-    let is_tabbed = scanner.take_all(b"\t");
+    let mut is_tabbed = scanner.take_all(b"\t");
     if scanner.take(b']') {
         return Ok(());
     }
@@ -144,7 +144,7 @@ fn read_events(
                 limit: limits.events,
             });
         }
-        let event = match is_tabbed.then(|| read_tabbed(scanner, at)).flatten() {
+        let event = match read_tabbed(scanner, at, &mut is_tabbed) {
             Some(event) => Ok(event),
             None => read_event(scanner, &mut at)?,
         };
@@ -158,12 +158,18 @@ fn read_events(
 /// Reads an event that ends at a tab and consists of a name, optionally `"to":"others"`, and a
 /// payload, as most events do. Finding the tab is much faster than finding the end of the payload.
 /// The payload's syntax is checked when it is decoded.
+///
+/// The first event that does not end at a tab breaks the promise of its frame: if each were searched
+/// for a tab, the rest of the frame would be read once per event.
 #[inline]
-fn read_tabbed(scanner: &mut Scanner<'_>, at: u64) -> Option<RawEvent> {
+fn read_tabbed(scanner: &mut Scanner<'_>, at: u64, is_tabbed: &mut bool) -> Option<RawEvent> {
     const NAME: &[u8] = b"{\"event\":\"";
     const TO_ALL: &[u8] = b"\",\"data\":";
     const TO_OTHERS: &[u8] = b"\",\"to\":\"others\",\"data\":";
 
+    if !*is_tabbed {
+        return None;
+    }
     scanner.peek();
     let rest = scanner.rest();
     let name = NAME.len()..NAME.len() + name_len(rest.strip_prefix(NAME)?)?;
@@ -176,10 +182,11 @@ fn read_tabbed(scanner: &mut Scanner<'_>, at: u64) -> Option<RawEvent> {
             after.starts_with(TO_OTHERS).then_some(TO_OTHERS)?,
         )
     };
-    let event = &rest[..memchr(b'\t', rest)?];
+    let event = memchr(b'\t', rest).map_or_else(Default::default, |tab| &rest[..tab]);
     let event = event.strip_suffix(b",").unwrap_or(event);
-    let payload = name.end + between.len()..event.strip_suffix(b"}")?.len();
+    let payload = name.end + between.len()..event.strip_suffix(b"}").map_or(0, <[u8]>::len);
     if payload.is_empty() {
+        *is_tabbed = false;
         return None;
     }
     let start = scanner.position();

@@ -287,3 +287,11 @@ fn a_tab_within_an_event_that_promises_none_is_detected() {
         assert!(is_detected, "{frame}");
     }
 }
+
+#[test]
+fn a_frame_that_breaks_its_promise_of_tabs_is_read_without_them() {
+    // A search for tabs would take the last two events for one, and begin again with each event.
+    let frame = "{\"events\":[\t{\"event\":\"a\",\"data\":[1,\t2]},\
+                 {\"event\":\"b\",\"data\":1},{\"event\":\"c\",\"data\":2}\t],\"v\":1}";
+    assert_eq!(names(frame.as_bytes()), [Some("a"), Some("b"), Some("c")]);
+}
