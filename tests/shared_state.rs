@@ -96,6 +96,8 @@ promises! {
     values:
         every_process_sees_a_value_that_one_sets
         a_value_that_was_never_set_is_absent
+        a_value_is_replaced_only_if_it_is_the_expected_one
+        an_update_replaced_within_its_batch_is_never_the_expected_value
         a_value_outlives_the_process_that_wrote_it
         no_update_of_two_processes_is_lost
         updates_that_are_written_together_each_return_their_value

@@ -41,6 +41,35 @@ pub(crate) async fn every_process_sees_a_value_that_one_sets(place: Place) {
     assert_eq!(there.get().await.unwrap().version(), 1);
 }
 
+pub(crate) async fn a_value_is_replaced_only_if_it_is_the_expected_one(place: Place) {
+    let (a, b) = place.two_nodes().await;
+    let (here, there) = (limit(&a), limit(&b));
+    let shown = here.set(&1).await.unwrap();
+    becomes(&there, Some(1)).await;
+
+    let written = there.compare_and_set(&shown, &2).await.unwrap().unwrap();
+    let found = here.compare_and_set(&shown, &3).await.unwrap().unwrap_err();
+
+    assert_eq!((value(&written), written.version()), (Some(2), 2));
+    assert_eq!((value(&found), found.version()), (Some(2), 2));
+    becomes(&here, Some(2)).await;
+}
+
+pub(crate) async fn an_update_replaced_within_its_batch_is_never_the_expected_value(place: Place) {
+    let node = place.node().await;
+    let limit = limit(&node);
+    let add = |number| limit.update(move |old| old.copied().unwrap_or(0) + number);
+    let (first, last) = tokio::join!(add(1), add(10));
+    let (first, last) = (first.unwrap(), last.unwrap());
+    assert_eq!((value(&first), value(&last)), (Some(1), Some(11)));
+    assert_eq!(first.version(), last.version(), "one batch");
+
+    let found = limit.compare_and_set(&first, &2).await.unwrap();
+    assert_eq!(value(&found.unwrap_err()), Some(11));
+    limit.compare_and_set(&last, &12).await.unwrap().unwrap();
+    assert_eq!(value(&limit.get().await.unwrap()), Some(12));
+}
+
 pub(crate) async fn a_value_that_was_never_set_is_absent(place: Place) {
     let node = place.node().await;
     let limit = limit(&node);

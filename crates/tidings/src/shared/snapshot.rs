@@ -10,6 +10,9 @@ use crate::shared::options::WhenLost;
 use crate::error::shared::LoadError;
 use crate::keyspace::stamp::Stamp;
 
+/// A nonce that no write has.
+const NEVER_STORED: &str = "never stored";
+
 /// A shared value as this process knew it at one moment. Immutable and cheap to clone.
 ///
 /// ```
@@ -190,9 +193,14 @@ impl<T> Snapshot<T> {
         is_older && !self.0.expires && (next.is_lost() || held != Stamp::default())
     }
 
-    /// Another value with the same stamp: an update that was replaced within its batch.
+    /// The result of an update, as its closure returned it.
     pub(crate) fn with_value(&self, value: ContainedDrop<Arc<T>>) -> Self {
         self.changed(|inner| (inner.value, inner.problem) = (Some(value), None))
+    }
+
+    /// The result of an update that was replaced within its batch: Redis never held it.
+    pub(crate) fn never_stored(&self) -> Self {
+        self.changed(|inner| NEVER_STORED.clone_into(&mut inner.stamp.nonce))
     }
 
     fn with(&self, stale_since: Option<Instant>, problem: Option<Problem>) -> Self {

@@ -183,10 +183,16 @@ impl<T> UpdateBatch<T> {
         oldest.unwrap_or_else(Instant::now)
     }
 
-    /// Completes each update with its value; `written` has the common stamp.
+    /// Completes each update with its value; `written` is the last of them.
     pub(super) fn succeed(self, made: Vec<ContainedDrop<Arc<T>>>, written: &Snapshot<T>) {
-        for (update, value) in self.0.into_iter().zip(made) {
-            let _ = update.done.send(Ok(written.with_value(value)));
+        let count = made.len();
+        for (number, (update, value)) in (1..).zip(self.0.into_iter().zip(made)) {
+            let updated = if number == count {
+                written.with_value(value)
+            } else {
+                written.with_value(value).never_stored()
+            };
+            let _ = update.done.send(Ok(updated));
         }
     }
 

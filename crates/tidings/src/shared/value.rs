@@ -125,9 +125,10 @@ impl<T: Shareable> Shared<T> {
     /// again with its result.
     ///
     /// Concurrent updates of one process are applied in order and written as one: they have the
-    /// same version, and each returns its own value, although only the last one is stored in Redis.
-    /// `change` runs in a task of the bus and delays other updates of the value. A panic of
-    /// `change` resumes in the caller.
+    /// same version, and each returns its own value, although only the last one is stored in Redis:
+    /// to [`compare_and_set`](Self::compare_and_set), the others are not what Redis has. `change`
+    /// runs in a task of the bus and delays other updates of the value. A panic of `change` resumes
+    /// in the caller.
     ///
     /// An update fails after 1,000 attempts or the
     /// [`send_timeout`](crate::BusBuilder::send_timeout). If the future is dropped while the update

@@ -151,7 +151,13 @@ impl<T: Shareable> ValueReplica<T> {
             let encoded = self.encode(new, options).map_err(BatchError::Invalid)?;
             let (idle, expected) = (self.refresh_state.idle(), base.stamp_in_redis().nonce);
             match self.attempt(encoded, Some(expected), options).await? {
-                Ok(replaced) => return Ok((made, self.settle(idle, replaced).await)),
+                Ok(replaced) => {
+                    let written = replaced.snapshot.clone();
+                    let newest = self.settle(idle, replaced).await;
+                    // The value of an update must not have the stamp of a later write.
+                    let is_newest = newest.stamp() == written.stamp();
+                    return Ok((made, if is_newest { newest } else { written }));
+                }
                 Err(found) => base = self.overtaken(idle, &base, found)?,
             }
             if attempts == MAX_ATTEMPTS || Instant::now() >= deadline {
