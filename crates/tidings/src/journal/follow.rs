@@ -107,8 +107,13 @@ impl FollowTask {
         let _ = self.sessions.reserve().await;
         // A report on the lost connection must not be taken for one on the next.
         let _ = self.heartbeat.broken.notified().now_or_never();
-        self.state.meter.disconnected(report(why).to_string());
-        self.health.journal_changed();
+        self.disconnected(why);
+    }
+
+    fn disconnected(&self, why: &ConnectError) {
+        if self.state.meter.disconnected(report(why).to_string()) {
+            self.health.journal_changed();
+        }
     }
 
     async fn reconnect(&mut self, delays: &mut Delays, outage: &mut Outage) -> FollowHalf {
@@ -133,8 +138,7 @@ impl FollowTask {
                 "cannot connect to the journal, trying again"
             );
         }
-        self.state.meter.disconnected(report(why).to_string());
-        self.health.journal_changed();
+        self.disconnected(why);
     }
 
     /// Passes a new connection to the parts of the bus.

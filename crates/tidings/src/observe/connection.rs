@@ -38,3 +38,18 @@ pub enum Connection {
     /// The bus is shut down.
     Closed,
 }
+
+impl Connection {
+    /// Disconnected since the first of several failures in a row, for the reason of the last. Returns
+    /// whether that is a change.
+    pub(crate) fn disconnect(&mut self, why: String) -> bool {
+        let since = match self {
+            Self::Disconnected { since, .. } => *since,
+            _ => Instant::now(),
+        };
+        let now = Self::Disconnected { since, why };
+        let has_changed = *self != now;
+        *self = now;
+        has_changed
+    }
+}

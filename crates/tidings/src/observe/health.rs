@@ -312,22 +312,13 @@ impl HealthState {
             server,
             left_out,
         });
-        self.level.set(1);
+        self.level.set(usize::from(self.is_ready()));
     }
 
-    /// Disconnected since the first of several failures in a row, for the reason of the last.
     pub(crate) fn disconnected(&self, why: String) {
         self.level.set(0);
-        self.connection.send_if_modified(|connection| {
-            let since = match connection {
-                Connection::Disconnected { since, .. } => *since,
-                _ => Instant::now(),
-            };
-            let now = Connection::Disconnected { since, why };
-            let has_changed = *connection != now;
-            *connection = now;
-            has_changed
-        });
+        self.connection
+            .send_if_modified(|connection| connection.disconnect(why));
     }
 
     /// Returns true if the bus receives, the events of its journal included.

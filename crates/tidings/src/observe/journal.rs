@@ -132,14 +132,9 @@ impl JournalMeter {
         };
     }
 
-    /// Disconnected since the first of several failures in a row, for the reason of the last.
-    pub(crate) fn disconnected(&self, why: String) {
-        let mut connection = self.connection.lock();
-        let since = match &*connection {
-            Connection::Disconnected { since, .. } => *since,
-            _ => Instant::now(),
-        };
-        *connection = Connection::Disconnected { since, why };
+    /// Returns whether that is a change.
+    pub(crate) fn disconnected(&self, why: String) -> bool {
+        self.connection.lock().disconnect(why)
     }
 
     pub(crate) fn close(&self) {
@@ -195,6 +190,13 @@ impl JournalMeter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_journal_that_fails_for_the_same_reason_has_not_changed() {
+        let meter = JournalMeter::new();
+        let changes = ["refused", "refused", "no route"].map(|why| meter.disconnected(why.into()));
+        assert_eq!(changes, [true, false, true]);
+    }
 
     #[test]
     fn the_health_tells_how_far_the_bus_is_behind_and_how_far_the_journal_reaches() {
