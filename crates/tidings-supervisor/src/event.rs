@@ -77,7 +77,8 @@ pub enum SupervisorEvent {
         /// The worker's process id.
         pid: Option<u32>,
     },
-    /// A worker announced that it stops. Its slot starts another one.
+    /// A worker announced that it stops. Its slot starts another one, after the exit of an earlier worker
+    /// if that announced its stop and still finishes its work.
     StopAnnounced {
         /// The worker's slot.
         slot: usize,
@@ -108,7 +109,8 @@ pub enum SupervisorEvent {
         /// True if it was told to stop, or announced that it stops and exited with status 0.
         is_expected: bool,
     },
-    /// A slot will start another worker after a delay.
+    /// A slot will start another worker after a delay, or later while two that announced their stop
+    /// finish their work.
     Restarting {
         /// The slot.
         slot: usize,

@@ -74,7 +74,8 @@ pub fn notify_watchdog() -> io::Result<()> {
 /// Tells the supervisor that this worker is about to stop by itself. Does nothing without a supervisor.
 ///
 /// The slot of a ready worker starts another one, and no death is counted. This one has the
-/// [stop timeout](crate::Supervisor::stop_timeout) to finish its work.
+/// [stop timeout](crate::Supervisor::stop_timeout) to finish its work. While two such workers of a slot
+/// finish their work, it starts no other one.
 ///
 /// # Errors
 ///

@@ -58,7 +58,8 @@ pub enum WorkerState {
     Ready,
     /// It finishes its work, and exits.
     Draining,
-    /// The slot waits for the delay after a death before it starts another worker.
+    /// The slot waits before it starts another worker: for the delay, or while two that announced their
+    /// stop finish their work.
     Backoff,
     /// The slot starts no more workers until a reload: too many died.
     Failed,

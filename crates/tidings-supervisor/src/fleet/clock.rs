@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::slot::{Slot, SlotState, StopReason, Worker};
+use super::slot::{DrainingWorker, Slot, SlotState, StopReason, Worker};
 use super::{Action, Fleet, Key, LastLinesOf, WorkerExit};
 use crate::event::SupervisorEvent;
 use crate::exit::Exit;
@@ -13,6 +13,10 @@ const SETTLE: Duration = Duration::from_millis(250);
 
 /// The shortest pause that is reported: a busy machine has many shorter ones.
 const REPORTED_PAUSE: Duration = Duration::from_secs(1);
+
+/// The number of draining workers that announced their stop at which their slot starts no other one.
+/// Without it, workers that stop at once and drain slowly would pile up.
+const MAX_ANNOUNCED: usize = 2;
 
 impl Fleet {
     /// Tells the time, before each event and at each [`next_wakeup`](Self::next_wakeup). Pauses of the
@@ -70,7 +74,7 @@ impl Fleet {
         let slots = self.slots.iter().flat_map(|slot| {
             let workers = slot.workers();
             let deadlines = workers.filter_map(|worker| self.deadline_of(worker));
-            slot.state.backoff_until().into_iter().chain(deadlines)
+            self.restart_at(slot).into_iter().chain(deadlines)
         });
         let draining = self.draining.iter();
         slots.chain(draining.filter_map(|it| it.kill_at)).min()
@@ -84,7 +88,9 @@ impl Fleet {
         };
         let number = slot.number;
         match &slot.state {
-            SlotState::Backoff { until } if *until <= self.now() => {
+            SlotState::Backoff { .. }
+                if self.restart_at(slot).is_some_and(|at| at <= self.now()) =>
+            {
                 let worker = self.start_worker(number);
                 let slot = &mut self.slots[index];
                 slot.restarts += 1;
@@ -103,6 +109,15 @@ impl Fleet {
             }
             _ => {}
         }
+    }
+
+    /// Returns when the slot starts another worker. `None` if it has one, and while too many that
+    /// announced their stop are draining: the exit of one of them, by the stop timeout, ends that.
+    fn restart_at(&self, slot: &Slot) -> Option<Instant> {
+        let is_counted =
+            |it: &&DrainingWorker| it.slot == slot.number && it.reason == StopReason::Announced;
+        let until = slot.state.backoff_until()?;
+        (self.draining.iter().filter(is_counted).count() < MAX_ANNOUNCED).then_some(until)
     }
 
     fn worker_not_ready(&mut self, index: usize, last_lines_of: LastLinesOf<'_>) {

@@ -133,6 +133,46 @@ fn a_worker_that_announces_its_stop_is_replaced_and_has_the_stop_timeout() {
 }
 
 #[test]
+fn workers_that_announce_their_stop_at_once_and_drain_slowly_do_not_pile_up() {
+    let mut test = FleetTest::with_all_ready(policy(2));
+    test.notify(Key(0), Notification::Stopping);
+    test.advance(SECOND);
+    assert_eq!(test.started_keys(), [Key(2)]);
+    test.make_ready(Key(2));
+    test.notify(Key(2), Notification::Stopping);
+    test.advance(5 * SECOND);
+    assert_eq!(test.actions(), []);
+    let [draining, ready] = [WorkerState::Draining, WorkerState::Ready];
+    let states = [WorkerState::Backoff, draining, draining, ready];
+    assert_eq!(test.states(), states);
+
+    // Those of another slot do not count.
+    test.notify(Key(1), Notification::Stopping);
+    test.advance(SECOND);
+    assert_eq!(test.starts(), [(Key(3), 1)]);
+
+    // Either of the two may exit first.
+    test.exit(Key(2), Exit::Status(0));
+    test.advance(Duration::ZERO);
+    assert_eq!(test.starts(), [(Key(4), 0)]);
+}
+
+#[test]
+fn a_slot_whose_workers_drain_waits_for_no_longer_than_the_stop_timeout() {
+    let mut test = FleetTest::with_all_ready(policy(1));
+    test.notify(Key(0), Notification::Stopping);
+    test.advance(SECOND);
+    assert_eq!(test.started_keys(), [Key(1)]);
+    test.make_ready(Key(1));
+    test.notify(Key(1), Notification::Stopping);
+    test.advance(9 * SECOND);
+    assert_eq!(test.actions(), [Action::Kill(Key(0))]);
+    test.exit(Key(0), Exit::Signal(9));
+    test.advance(Duration::ZERO);
+    assert_eq!(test.started_keys(), [Key(2)]);
+}
+
+#[test]
 fn announced_stops_are_no_deaths() {
     let mut test = FleetTest::with_all_ready(policy(1));
     for key in (0..30).map(Key) {
