@@ -87,15 +87,19 @@ pub(crate) fn builder(app: &App, settings: &Settings) -> BusBuilder {
 
 /// Prints the log of the bus to standard error.
 fn log(verbosity: u8) {
-    let level = match verbosity {
-        0 => LevelFilter::OFF,
-        1 => LevelFilter::INFO,
-        2 => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    };
     let log = tracing_subscriber::fmt()
         .with_writer(anstream::stderr)
-        .with_max_level(level);
+        .with_max_level(log_level(verbosity).unwrap_or(LevelFilter::OFF));
     // A second bus of one command has the log of the first.
     let _ = log.try_init();
+}
+
+/// Returns the level of the log for this many `-v`. `None` without one.
+pub(crate) fn log_level(verbosity: u8) -> Option<LevelFilter> {
+    match verbosity {
+        0 => None,
+        1 => Some(LevelFilter::INFO),
+        2 => Some(LevelFilter::DEBUG),
+        _ => Some(LevelFilter::TRACE),
+    }
 }

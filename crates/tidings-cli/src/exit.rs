@@ -138,6 +138,9 @@ fn exit_of_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
     if let Some(JournalError::Unconfirmed { why, .. }) = cause.downcast_ref() {
         return Some(unknown(matches!(why, Unconfirmed::Unknown(_))));
     }
+    if let Some(tidings_supervisor::StartError::ReservedVariable(_)) = cause.downcast_ref() {
+        return Some(Exit::Usage);
+    }
     match cause.downcast_ref()? {
         StartError::Url { .. } | StartError::Namespace { .. } => Some(Exit::Usage),
         StartError::Refused {

@@ -17,6 +17,9 @@ pub enum StartError {
     /// The program is missing, or cannot be used.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// A [variable](crate::Supervisor::env) is reserved for the supervisor.
+    #[error("cannot set the variable `{0}` of the workers: it is reserved for the supervisor")]
+    ReservedVariable(String),
     /// A socket cannot be opened.
     #[error("cannot listen on {address}")]
     Listen {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::error::StartError;
 use crate::identity::Identity;
 use crate::listen::Listeners;
 use crate::process::Process;
@@ -72,6 +73,16 @@ struct StartRequest {
 }
 
 impl Program {
+    /// Rejects variables that only the supervisor sets.
+    pub(crate) fn check_environment(&self) -> Result<(), StartError> {
+        let mut set = self.environment.iter().filter(|(_, value)| value.is_some());
+        set.find(|(name, _)| is_reserved(name))
+            .map_or(Ok(()), |(name, _)| {
+                let name = name.to_string_lossy().into_owned();
+                Err(StartError::ReservedVariable(name))
+            })
+    }
+
     /// Returns the program and its arguments, to be shown.
     pub(crate) fn command_line(&self) -> Arc<[String]> {
         let all = self.words().map(|it| it.to_string_lossy().into_owned());
@@ -155,7 +166,7 @@ impl Launch {
             of_user.extend(self.identity.iter().flat_map(|it| it.environment()));
         }
         let changes = of_user.iter().chain(&self.program.environment);
-        for (name, value) in changes.filter(|(name, _)| !is_reserved(name)) {
+        for (name, value) in changes {
             all.retain(|(known, _)| known != name);
             all.extend(value.clone().map(|value| (name.clone(), value)));
         }

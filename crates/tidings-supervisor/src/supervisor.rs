@@ -109,8 +109,8 @@ impl Supervisor {
     }
 
     /// Sets a variable of the workers' environment, which is otherwise that of this process. Variables
-    /// that the supervisor sets itself, such as `WORKER_ID` and `LISTEN_FDS`, cannot be set, and its own
-    /// `TIDINGS_RUNTIME_DIR` is not passed on.
+    /// that are reserved for the supervisor, such as `WORKER_ID`, `LISTEN_FDS` and `TIDINGS_RUNTIME_DIR`,
+    /// cannot be set, and those of this process are not passed on.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         let value = Some(value.as_ref().to_owned());
         let variable = (name.as_ref().to_owned(), value);
@@ -259,12 +259,13 @@ impl Supervisor {
     /// # Errors
     ///
     /// When a setting cannot be used: an address in use, a program that is missing or that every user
-    /// can write, a user that this process cannot become, a name that is taken.
+    /// can write, a reserved variable, a user that this process cannot become, a name that is taken.
     pub async fn start(self) -> Result<Workers, StartError> {
         if !(1..=MAX_WORKERS).contains(&self.policy.workers) {
             return Err(StartError::WorkerCount(self.policy.workers));
         }
         program::find(&self.program.path)?;
+        self.program.check_environment()?;
         self.check_ready_address()?;
         let identity = self.identity()?;
         let (runtime_dir, listeners) = self.open(identity).await?;

@@ -20,16 +20,16 @@ use self::watch::Watch;
 use crate::app::App;
 use crate::args::{Format, Run, strategy};
 use crate::commands::exit_of;
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 
 /// The number of default names for supervisors of the same program.
 const DEFAULT_NAMES: usize = 100;
 
 pub(crate) async fn run(app: &App, run: &Run) -> anyhow::Result<Exit> {
     let format = run.output.or(app.is_json().then_some(Format::Json));
-    let output = Output::start(format, number_of_workers(run))
+    let output = Output::start(format, number_of_workers(run), app.global.quiet)
         .context("cannot start the thread that writes the output")?;
-    output.log_warnings();
+    output.log(app.global.verbose);
     let result = supervise(run, &output).await;
     match &result {
         Ok(stopped) => output.message(&Message::from(*stopped)),
@@ -38,7 +38,7 @@ pub(crate) async fn run(app: &App, run: &Run) -> anyhow::Result<Exit> {
     }
     output.flush();
     match result {
-        Err(_) if output.is_json() => Ok(Exit::Failed),
+        Err(error) if output.is_json() => Ok(exit::exit_of(&error)),
         result => result.map(exit_of),
     }
 }

@@ -160,6 +160,53 @@ fn workers_get_their_environment_directory_and_sockets() {
     running.stdout.wait_for(&shown);
 }
 
+/// With such a variable the worker would use sockets that it does not have, or another supervisor.
+#[test]
+fn a_variable_of_the_supervisor_is_rejected() {
+    let sandbox = Sandbox::new();
+    let run = ["run", "--env", "LISTEN_FDS=3", "--", "true"];
+    let (stderr, code) = sandbox.fail(&run);
+    assert!(stderr.contains("`LISTEN_FDS`"), "{stderr}");
+    assert_eq!(code, 2);
+    let json = sandbox.tidings(&[&["--json"], &run[..]].concat());
+    let error: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(error["event"], "error");
+    assert_eq!(json.status.code(), Some(2));
+}
+
+#[test]
+fn quiet_leaves_the_lines_of_workers_and_errors() {
+    let sandbox = Sandbox::new();
+    let program = ["sh", "-c", "echo up; echo there >&2; exec sleep 1000"];
+    let mut running = sandbox.run(&["--quiet", "--workers=1"], &program);
+    running.stdout.wait_for("0 | up");
+    running.stderr.wait_for("0 | there");
+    running.signal(Signal::TERM);
+    assert_eq!(running.code(), 0);
+    assert_eq!(running.stderr.all(), ["0 | there"]);
+
+    let crash_loop = ["--quiet", "--workers=1", "--crash-loop=1/1m"];
+    let mut failing = sandbox.run(&crash_loop, &["false"]);
+    assert_eq!(failing.code(), 1);
+    failing.stderr.wait_for("stopped: all slots failed");
+    assert_eq!(failing.stderr.count("started"), 0);
+}
+
+#[test]
+fn verbose_prints_the_log_to_standard_error() {
+    for format in ["plain", "json"] {
+        let sandbox = Sandbox::new();
+        let output = format!("--output={format}");
+        let running = sandbox.run(&["-v", "--name=web", "--workers=1", &output], &STAYS);
+        running.stdout.wait_for("up");
+
+        fs::remove_file(sandbox.path("runtime/web/control")).unwrap();
+
+        let line = running.stderr.wait_for("it is open again");
+        assert!(line.contains("INFO"), "{line}");
+    }
+}
+
 #[test]
 fn workers_are_stopped_with_the_given_signal() {
     let sandbox = Sandbox::new();

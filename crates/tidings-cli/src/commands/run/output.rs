@@ -9,10 +9,13 @@ use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 use tidings_supervisor::{OutputLine, OutputStream, SupervisorEvent};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::messages::Message;
 use super::writer::Writer;
 use crate::args::Format;
+use crate::connect::log_level;
 use crate::terminal::{Style, escape_lines, escaped_json, paint, paint_slot};
 
 /// The time that the last output may take to be written.
@@ -24,6 +27,8 @@ pub(super) struct Output {
     format: Format,
     writer: Writer,
     has_colors: bool,
+    /// Of the supervisor itself, only errors are written. JSON has all events.
+    is_quiet: bool,
     /// The width of the column with the slot.
     width: Arc<AtomicUsize>,
     is_not_ready_shown: Arc<AtomicBool>,
@@ -45,7 +50,11 @@ enum LineEvent<'a> {
 }
 
 impl Output {
-    pub(super) fn start(format: Option<Format>, workers: usize) -> io::Result<Self> {
+    pub(super) fn start(
+        format: Option<Format>,
+        workers: usize,
+        is_quiet: bool,
+    ) -> io::Result<Self> {
         let default = if io::stdout().is_terminal() {
             Format::Pretty
         } else {
@@ -57,23 +66,39 @@ impl Output {
             format: format.unwrap_or(default),
             writer: Writer::start(stdout, stderr)?,
             has_colors: stderr != ColorChoice::Never,
+            is_quiet,
             width: Arc::new(width(workers).into()),
             is_not_ready_shown: Arc::default(),
         })
     }
 
-    /// Writes the supervisor's log lines from the level `WARN` on.
-    pub(super) fn log_warnings(&self) {
-        let output = self.clone();
-        let warnings = tracing_subscriber::fmt()
-            .with_writer(move || Warnings(output.clone()))
-            .with_max_level(LevelFilter::WARN);
-        if self.is_json() {
-            let bare = warnings.with_ansi(false).without_time();
-            bare.with_level(false).with_target(false).init();
+    /// Writes the supervisor's log lines to standard error, without `-v` from the level `WARN` on. In
+    /// JSON, warnings are events, and only `-v` writes the log.
+    pub(super) fn log(&self, verbosity: u8) {
+        let (log, warnings) = (LogLines(self.clone()), Warnings(self.clone()));
+        let default = if self.is_json() {
+            LevelFilter::OFF
+        } else if self.is_quiet {
+            LevelFilter::ERROR
         } else {
-            warnings.with_ansi(self.has_colors).init();
-        }
+            LevelFilter::WARN
+        };
+        let log = tracing_subscriber::fmt::layer()
+            .with_writer(move || log.clone())
+            .with_ansi(self.has_colors)
+            .with_filter(log_level(verbosity).unwrap_or(default));
+        let warnings = tracing_subscriber::fmt::layer()
+            .with_writer(move || warnings.clone())
+            .with_ansi(false)
+            .without_time()
+            .with_level(false)
+            .with_target(false)
+            .with_filter(LevelFilter::WARN);
+        let warnings = self.is_json().then_some(warnings);
+        tracing_subscriber::registry()
+            .with(warnings)
+            .with(log)
+            .init();
     }
 
     /// Writes a line of a worker. Blocks while the queue is full.
@@ -105,6 +130,9 @@ impl Output {
         }
         if let SupervisorEvent::Scaled { to, .. } = event {
             self.width.store(width(*to), Ordering::Relaxed);
+        }
+        if !self.shows(mark(event).1) {
+            return;
         }
         match self.format {
             Format::Pretty => self.writer.write(OutputStream::Stderr, self.pretty(event)),
@@ -148,24 +176,29 @@ impl Output {
         format!("{slot} {mark} {text}")
     }
 
-    /// Writes a message. Drops it if the queue is full.
-    pub(super) fn message(&self, message: &Message) {
-        let to = match self.format {
-            Format::Json => OutputStream::Stdout,
-            Format::Pretty | Format::Plain => OutputStream::Stderr,
-        };
-        self.try_write(to, self.format(message));
+    fn shows(&self, style: Style) -> bool {
+        !self.is_quiet || self.is_json() || style == Style::Error
     }
 
-    fn format(&self, message: &Message) -> String {
-        match (self.format, message) {
+    /// Writes a message. Drops it if the queue is full.
+    pub(super) fn message(&self, message: &Message) {
+        if !self.shows(message.style()) {
+            return;
+        }
+        let (to, text) = self.format(message);
+        self.try_write(to, text);
+    }
+
+    fn format(&self, message: &Message) -> (OutputStream, String) {
+        let text = match (self.format, message) {
             (Format::Pretty, Message::Running(running)) => running.pretty(),
             (Format::Pretty, message) => {
                 paint(message.style(), format_args!("  {}", escape_lines(message)))
             }
             (Format::Plain, message) => escape_lines(message),
-            (Format::Json, message) => json(message),
-        }
+            (Format::Json, message) => return (OutputStream::Stdout, json(message)),
+        };
+        (OutputStream::Stderr, text)
     }
 
     fn try_write(&self, to: OutputStream, text: String) {
@@ -189,23 +222,39 @@ fn json(content: &impl Serialize) -> String {
     escaped_json(&Stamped { timestamp, content }, false).expect("all keys are strings")
 }
 
+/// Writes each log line to standard error.
+#[derive(Clone)]
+struct LogLines(Output);
+
 /// Writes each log line as a message.
+#[derive(Clone)]
 struct Warnings(Output);
+
+impl Write for LogLines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.try_write(OutputStream::Stderr, text_of(line));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 impl Write for Warnings {
     fn write(&mut self, warning: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(warning).trim_end().to_owned();
-        if self.0.is_json() {
-            self.0.message(&Message::Warning { text });
-        } else {
-            self.0.try_write(OutputStream::Stderr, text);
-        }
+        let text = text_of(warning);
+        self.0.message(&Message::Warning { text });
         Ok(warning.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+fn text_of(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).trim_end().to_owned()
 }
 
 fn mark(event: &SupervisorEvent) -> (&'static str, Style) {

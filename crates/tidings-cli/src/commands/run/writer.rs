@@ -64,7 +64,12 @@ impl Writer {
 
     /// Queues a text, or drops it if the queue is full. The next queued text follows one that
     /// `report` makes of the number of dropped texts.
-    pub(super) fn try_write(&self, to: OutputStream, text: String, report: impl Fn(u64) -> String) {
+    pub(super) fn try_write(
+        &self,
+        to: OutputStream,
+        text: String,
+        report: impl Fn(u64) -> (OutputStream, String),
+    ) {
         let mut state = self.0.lock();
         if state.texts.len() >= HARD_CAPACITY {
             state.dropped += 1;
@@ -72,7 +77,7 @@ impl Writer {
         }
         if state.dropped > 0 {
             let report = report(std::mem::take(&mut state.dropped));
-            state.texts.push_back((to, report));
+            state.texts.push_back(report);
         }
         state.texts.push_back((to, text));
         self.0.changed.notify_all();
