@@ -18,6 +18,7 @@ mod screen;
 mod settings;
 mod terminal;
 mod time;
+mod writer;
 
 use std::process::ExitCode;
 

@@ -3,7 +3,6 @@
 mod print;
 mod rates;
 mod tally;
-mod writer;
 
 use std::pin::pin;
 use std::time::Duration;
@@ -15,7 +14,6 @@ use tokio::time::{Instant, sleep, sleep_until};
 use self::print::Printer;
 pub(crate) use self::rates::Rates;
 use self::tally::Tally;
-use self::writer::{Part, Writer};
 use crate::app::App;
 use crate::args::Listen;
 use crate::connect::{builder, connect, has_journal, known_members};
@@ -23,12 +21,17 @@ use crate::exit::{Exit, OutputClosed};
 use crate::interrupt::interrupted;
 use crate::settings::Settings;
 use crate::terminal::escape;
+use crate::writer::{Part, Writer};
 
 /// The time between two blocks of rates.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The longest time that `--for` means.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
+
+/// The number of lines that wait for a slow reader; further ones wait in the tap, which counts what
+/// does not fit.
+const WAITING: usize = 64;
 
 /// The next thing to print.
 enum Next {
@@ -64,7 +67,7 @@ pub(crate) async fn listen(app: &App, args: &Listen) -> anyhow::Result<Exit> {
         tally: Tally::default(),
         rates: Rates::start(),
         printer: Printer::new(app.is_json(), members),
-        writer: Writer::start(),
+        writer: Writer::start(WAITING),
     };
     let ended = listening.run(&mut tap, interrupted).await;
     let Listening {

@@ -1,7 +1,5 @@
 //! `tidings state`: shows and changes shared values.
 
-use std::pin::pin;
-
 use serde_json::{Value, json};
 use tidings::{Shared, Snapshot};
 
@@ -11,11 +9,11 @@ use crate::commands::edit::edit;
 use crate::confirm;
 use crate::connect::connect;
 use crate::exit::{Exit, Problem};
-use crate::interrupt::interrupted;
 use crate::output;
 use crate::payload;
 use crate::terminal::{Style, escape, escaped_json, paint};
 use crate::time::utc;
+use crate::writer::{Part, write_until_interrupted};
 
 pub(crate) async fn state(app: &App, action: &StateAction) -> anyhow::Result<Exit> {
     let (StateAction::Get { name }
@@ -127,30 +125,27 @@ async fn clear(app: &App, state: &Shared<Value>) -> anyhow::Result<Exit> {
 
 /// Prints the value and each change until a signal.
 async fn watch(app: &App, state: &Shared<Value>) -> anyhow::Result<Exit> {
-    let mut ended = pin!(interrupted());
-    let mut changes = state.watch();
-    let first = state.get().await?;
-    print_change(app, state, &first)?;
-    let mut shown = first.version();
-    loop {
-        let change = tokio::select! {
-            change = changes.changed() => change,
-            () = &mut ended => None,
-        };
-        let Some(change) = change else {
-            return Ok(Exit::Done);
-        };
-        // The first read of the value is a change, too.
-        if change.version() != shown || change.stale_since().is_some() {
-            shown = change.version();
-            print_change(app, state, &change)?;
+    write_until_interrupted(async |writer| {
+        let mut changes = state.watch();
+        let first = state.get().await?;
+        writer.write(Part::Line(line(app, state, &first)?)).await?;
+        let mut shown = first.version();
+        while let Some(change) = changes.changed().await {
+            // The first read of the value is a change, too.
+            if change.version() != shown || change.stale_since().is_some() {
+                shown = change.version();
+                writer.write(Part::Line(line(app, state, &change)?)).await?;
+            }
         }
-    }
+        Ok(())
+    })
+    .await
 }
 
-fn print_change(app: &App, state: &Shared<Value>, change: &Snapshot<Value>) -> anyhow::Result<()> {
+/// Returns a change as a line.
+fn line(app: &App, state: &Shared<Value>, change: &Snapshot<Value>) -> anyhow::Result<String> {
     if app.is_json() {
-        return output::stream(output::versioned(&described(state, change))?);
+        return Ok(output::versioned(&described(state, change))?);
     }
     let value = match change.value() {
         Some(value) => escaped_json(&**value, false)?,
@@ -164,7 +159,7 @@ fn print_change(app: &App, state: &Shared<Value>, change: &Snapshot<Value>) -> a
         ),
         None => String::new(),
     };
-    output::stream(format_args!("{time}  version {version}  {value}{stale}"))
+    Ok(format!("{time}  version {version}  {value}{stale}"))
 }
 
 fn described(state: &Shared<Value>, snapshot: &Snapshot<Value>) -> Value {

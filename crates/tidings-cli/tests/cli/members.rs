@@ -210,6 +210,21 @@ async fn a_watch_ends_with_its_reader() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watch_ends_by_a_signal_while_its_reader_is_stuck() {
+    let fleet = Fleet::start().await;
+    let member = fleet.member("api-1").await;
+    for number in 0..3_000 {
+        let event = format!("an.event.whose.name.is.long.{number}");
+        member.on(&*event, async |_: Value| {}).unwrap();
+    }
+    let mut command = fleet.command();
+    let watch = command.args(["members", "--watch", "--json", "api-1"]);
+    let (stderr, code) = Running::end_while_stuck(watch, Signal::INT);
+    assert!(stderr.contains("did not take the last lines"), "{stderr}");
+    assert_eq!(code, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_of_a_member_does_nothing_to_the_terminal() {
     let fleet = Fleet::start().await;
     let described = |bus: BusBuilder| bus.version(HOSTILE).lease(Duration::from_mins(1));

@@ -98,6 +98,19 @@ async fn watch_prints_each_change_and_ends_with_0_on_ctrl_c() {
     assert_eq!(json.stdout.all().len(), 3);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn watch_ends_by_a_signal_while_its_reader_is_stuck() {
+    let fleet = Fleet::start().await;
+    let bus = fleet.member("api-1").await;
+    let text = bus.shared::<String>("text").unwrap();
+    text.set(&"x".repeat(300_000)).await.unwrap();
+    let mut command = fleet.command();
+    let watch = command.args(["state", "watch", "text"]);
+    let (stderr, code) = Running::end_while_stuck(watch, Signal::TERM);
+    assert!(stderr.contains("did not take the last lines"), "{stderr}");
+    assert_eq!(code, 1);
+}
+
 /// `tidings state edit limits` with a script as the editor.
 fn edit(fleet: &Fleet, script: &str) -> Command {
     let editor = fleet.sandbox.put_program("editor", script);

@@ -1,7 +1,7 @@
 //! Runs `tidings` in a sandbox, and reads its output.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
@@ -164,6 +165,17 @@ impl Running {
             stdout,
             stderr,
         }
+    }
+
+    /// Starts a program whose output nobody reads, and waits until it is stuck in a line that is longer
+    /// than a pipe takes. Ends it with the signal, and returns its standard error and exit code.
+    pub(crate) fn end_while_stuck(command: &mut Command, signal: Signal) -> (String, i32) {
+        let (unread, stdout) = io::pipe().unwrap();
+        let mut running = Self::start_to(command, stdout.into());
+        eventually("tidings writes", || ioctl_fionread(&unread).unwrap() > 0);
+        running.signal(signal);
+        let code = running.code();
+        (running.stderr.wait_for("error"), code)
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -1,6 +1,5 @@
 //! `tidings members --watch`: shows the members again and again.
 
-use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
@@ -12,12 +11,11 @@ use crate::app::App;
 use crate::args::Members;
 use crate::exit::Exit;
 use crate::inspect::Inspected;
-use crate::interrupt::interrupted;
-use crate::output::{self, checked};
-use crate::screen::Screen;
+use crate::output;
 use crate::settings::Settings;
 use crate::terminal::{Style, escape_lines, paint};
 use crate::time::{milliseconds_of, time_of_day};
+use crate::writer::{Part, write_until_interrupted};
 
 /// The time between two blocks. Members answer once a second.
 const EVERY: Duration = Duration::from_secs(1);
@@ -29,30 +27,21 @@ pub(super) async fn watch(
     args: &Members,
     bus: &Bus,
 ) -> anyhow::Result<Exit> {
-    let mut screen = Screen::new();
-    let mut ended = pin!(interrupted());
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let members = async {
+    write_until_interrupted(async |writer| {
+        loop {
             ticks.tick().await;
-            asked(app, bus, args.name.as_deref()).await
-        };
-        let members = tokio::select! {
-            biased;
-            () = &mut ended => return Ok(Exit::Done),
-            members = members => members,
-        };
-        if app.is_json() {
-            output::stream(output::versioned(&object(args, members)?)?)?;
-        } else {
-            checked(
-                screen
-                    .draw(&text(settings, args, members))
-                    .and_then(|()| Screen::flush()),
-            )?;
+            let members = asked(app, bus, args.name.as_deref()).await;
+            let part = if app.is_json() {
+                Part::Line(output::versioned(&object(args, members)?)?)
+            } else {
+                Part::Block(text(settings, args, members))
+            };
+            writer.write(part).await?;
         }
-    }
+    })
+    .await
 }
 
 fn object(

@@ -1,4 +1,5 @@
-//! Writes the lines of a stream in a thread of its own, so that a slow reader does not delay the bus.
+//! Writes the lines of a stream in a thread of its own, so that a slow reader delays neither the bus nor
+//! the end of the command.
 
 use std::io;
 use std::thread;
@@ -7,33 +8,31 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::exit::{OutputClosed, Problem};
+use crate::exit::{Exit, OutputClosed, Problem};
+use crate::interrupt::interrupted;
 use crate::output::checked;
 use crate::screen::Screen;
-
-/// The number of lines that wait for a slow reader; further ones wait in the tap, which counts what
-/// does not fit.
-const WAITING: usize = 64;
 
 /// The time in which the reader must take the last lines.
 const LAST: Duration = Duration::from_secs(2);
 
 /// An item to write.
 #[derive(Debug)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Line(String),
     /// Lines that replace the block before on a terminal.
     Block(String),
 }
 
-pub(super) struct Writer {
+pub(crate) struct Writer {
     parts: mpsc::Sender<Part>,
     ended: oneshot::Receiver<io::Result<()>>,
 }
 
 impl Writer {
-    pub(super) fn start() -> Self {
-        let (parts, waiting) = mpsc::channel(WAITING);
+    /// Starts the thread. This many parts, at least one, wait for a slow reader.
+    pub(crate) fn start(waiting: usize) -> Self {
+        let (parts, waiting) = mpsc::channel(waiting);
         let (end, ended) = oneshot::channel();
         thread::spawn(move || {
             // Nobody waits for it if the program has ended.
@@ -43,17 +42,17 @@ impl Writer {
     }
 
     /// Waits for room, and gives a part to the thread. Fails if the reader has gone.
-    pub(super) async fn write(&self, part: Part) -> anyhow::Result<()> {
+    pub(crate) async fn write(&self, part: Part) -> anyhow::Result<()> {
         self.parts.send(part).await.map_err(|_| OutputClosed.into())
     }
 
     /// Waits until nothing can be written any more.
-    pub(super) async fn closed(&self) {
+    pub(crate) async fn closed(&self) {
         self.parts.closed().await;
     }
 
     /// Waits until the last lines are written.
-    pub(super) async fn finish(self) -> anyhow::Result<()> {
+    pub(crate) async fn finish(self) -> anyhow::Result<()> {
         drop(self.parts);
         let Ok(Ok(written)) = timeout(LAST, self.ended).await else {
             let text = "the reader of standard output did not take the last lines";
@@ -61,6 +60,23 @@ impl Writer {
         };
         checked(written)
     }
+}
+
+/// Runs a command that writes until a signal ends it, also while the reader is stuck. One part waits for
+/// a slow reader, so that it gets no old ones.
+pub(crate) async fn write_until_interrupted(
+    command: impl AsyncFnOnce(&Writer) -> anyhow::Result<()>,
+) -> anyhow::Result<Exit> {
+    let interrupted = interrupted();
+    let writer = Writer::start(1);
+    let ended = tokio::select! {
+        biased;
+        () = interrupted => Ok(()),
+        () = writer.closed() => Err(OutputClosed.into()),
+        ended = command(&writer) => ended,
+    };
+    writer.finish().await?;
+    ended.map(|()| Exit::Done)
 }
 
 fn write(mut parts: mpsc::Receiver<Part>) -> io::Result<()> {
