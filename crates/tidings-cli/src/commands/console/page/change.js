@@ -8,6 +8,15 @@ import { button } from "./widgets.js";
 /** Checks for the texts of fields: each returns why a text is not valid, or nothing. */
 export const checks = { json: notJson, whole: (words) => (/^[+-]?\d{1,19}$/.test(words.trim()) ? "" : "Not a whole number."), any: (words) => (words === "" ? "Empty." : "") };
 
+/** The error of a change whose dialog was closed before the answer. It stays, on each page, until it is dismissed. */
+export const failed = h("div", { class: "banner", role: "alert", hidden: true });
+
+/** Shows the error of a change, with the title of its dialog. */
+function report(title, why) {
+  failed.replaceChildren(h("span", {}, `${title}: ${why} `), button("Dismiss", () => { failed.hidden = true; }));
+  failed.hidden = false;
+}
+
 /** Makes a field of the dialog; `kind` names its check. */
 function field({ id, label, kind }) {
   const input = h(kind === "json" ? "textarea" : "input", { id, rows: kind === "json" ? 8 : null, inputmode: kind === "whole" ? "numeric" : null, autocomplete: "off", spellcheck: "false", "aria-describedby": "change-problem" });
@@ -24,6 +33,7 @@ export function change({ title, word, kind = "primary", fields = [], read, show,
   const before = h("div", { class: "before" });
   const problem = h("p", { class: "remark problem", id: "change-problem", role: "alert" });
   const submit = h("button", { class: kind }, word);
+  const heading = h("h2", { id: "change-title" }, ...title);
   const dialog = h("dialog", { class: "change", "aria-labelledby": "change-title" });
   let value = null, isBusy = true;
 
@@ -35,7 +45,8 @@ export function change({ title, word, kind = "primary", fields = [], read, show,
     isBusy = isWaiting;
     attribute(submit, "aria-disabled", isWaiting ? "true" : null);
   };
-  const fail = (error) => text(problem, visible(cut(error.status ? error.message : "The console does not answer: look whether the value has changed.", 500)));
+  const reason = (error) => visible(cut(error.status ? error.message : "The console does not answer: look whether the value has changed.", 500));
+  const fail = (error) => text(problem, reason(error));
 
   const make = async (event) => {
     event.preventDefault();
@@ -44,18 +55,21 @@ export function change({ title, word, kind = "primary", fields = [], read, show,
     text(problem, visible(wrong));
     if (wrong !== "") return;
     wait(true);
+    let answer;
     try {
-      const answer = await send(value, made.map((one) => one.input.value));
-      dialog.close();
-      done(answer);
+      answer = await send(value, made.map((one) => one.input.value));
     } catch (error) {
+      wait(false);
+      if (!dialog.open) { report(heading.textContent, reason(error)); return; }
       fail(error);
       if (error.answer?.current) shown(error.answer.current);
+      return;
     }
-    wait(false);
+    dialog.close();
+    done(answer);
   };
 
-  dialog.append(h("form", { onsubmit: make }, h("h2", { id: "change-title" }, ...title), before, made.map((one) => one.element), problem,
+  dialog.append(h("form", { onsubmit: make }, heading, before, made.map((one) => one.element), problem,
     h("div", { class: "tools" }, submit, button("Cancel", () => dialog.close()))));
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);

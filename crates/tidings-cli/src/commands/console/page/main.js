@@ -1,7 +1,7 @@
 // The frame of the console: navigation, the state of the stream, the token, and the keyboard.
 
 import { takeToken, token } from "./api.js";
-import { closeChange } from "./change.js";
+import { closeChange, failed } from "./change.js";
 import { contract } from "./contract.js";
 import { attribute, h, text } from "./dom.js";
 import { events } from "./events.js";
@@ -44,7 +44,7 @@ function show() {
   [...nav.children].forEach((link, index) => attribute(link, "aria-current", Object.keys(PAGES)[index] === name ? "page" : null));
   nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   const isFirst = main.childElementCount === 0;
-  main.replaceChildren(banner, page.element);
+  main.replaceChildren(banner, failed, page.element);
   // What was pressed may be gone with its page; a screen reader begins to read here then.
   if (!isFirst && document.activeElement === document.body) main.focus({ preventScroll: true });
   stream(page.rows ?? null);

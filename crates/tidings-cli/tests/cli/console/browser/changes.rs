@@ -25,6 +25,7 @@ async fn a_page_that_may_sends_events_and_changes_values() {
     let mut browser = Browser::start().await;
     a_sent_event_names_who_handled_it_who_failed_and_who_was_silent(&mut browser).await;
     a_value_that_has_changed_in_between_is_not_overwritten_and_is_shown(&mut browser).await;
+    a_change_that_fails_after_its_dialog_was_closed_is_shown(&mut browser).await;
     an_entry_that_is_there_is_not_overwritten_unseen_by_a_new_one(&mut browser).await;
     an_event_is_sent_from_the_fields_of_its_schema(&mut browser).await;
     members_that_cannot_read_each_other_are_named(&mut browser).await;
@@ -132,6 +133,36 @@ async fn a_value_that_has_changed_in_between_is_not_overwritten_and_is_shown(
     limits.set(&json!({ "per_minute": 150 })).await.unwrap();
     browser.until_text("\"per_minute\": 150").await;
     assert_eq!(browser.eval(focus).await, "Change");
+}
+
+async fn a_change_that_fails_after_its_dialog_was_closed_is_shown(browser: &mut Browser) {
+    let fleet = Fleet::start().await;
+    let bus = fleet.member("api-1").await;
+    let limits = bus.shared::<u32>("limits").unwrap();
+    limits.set(&60).await.unwrap();
+    let console = Console::start(&fleet, &["--allow-write", "--timeout", "60s"]);
+    browser.enter(&console).await;
+    browser.show("state?kind=shared&name=limits").await;
+    browser.until_text("Change").await;
+    browser.press("Change").await;
+    let before = "document.querySelector('.before')?.innerText.includes('60')";
+    browser.until("it is shown once more", before).await;
+    fill(browser, "#new-value", "120").await;
+
+    // The change is rejected, and not before Redis answers again.
+    limits.set(&90).await.unwrap();
+    fleet.redis.freeze();
+    browser.click("dialog.change .primary").await;
+    browser.click("dialog.change button[type=button]").await;
+    let is_closed = "!document.querySelector('dialog')";
+    browser.until("the dialog is closed", is_closed).await;
+    fleet.redis.resume();
+
+    browser.until_text("Change limits: ").await;
+    browser.show("members").await;
+    browser.until_text("Change limits: ").await;
+    browser.press("Dismiss").await;
+    browser.until_no_text("Change limits: ").await;
 }
 
 async fn an_entry_that_is_there_is_not_overwritten_unseen_by_a_new_one(browser: &mut Browser) {
