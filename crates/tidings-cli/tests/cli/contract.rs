@@ -406,6 +406,41 @@ fn a_file_that_was_edited_or_is_of_a_newer_version_says_what_to_do() {
 }
 
 #[test]
+fn a_repository_that_git_cannot_read_is_an_error_of_its_own() {
+    let repository = Repository::new();
+    repository.commit(FILE, &renamed(&["name"], &["name"]));
+    for (reference, at) in [
+        ("refs/tags/v1", "HEAD"),
+        ("refs/tags/tree", "HEAD^{tree}"),
+        ("refs/remotes/origin/main", "HEAD"),
+    ] {
+        repository.git(&["update-ref", reference, at]);
+    }
+    repository.commit(FILE, &renamed(&["name", "x"], &["name"]));
+    assert_eq!(repository.answer(&["check"]).1, 0);
+    // A tag of something else than a commit is none of a version.
+    assert_eq!(repository.answer(&["check", "--all"]).1, 0);
+
+    // It compares with no other revision instead.
+    repository.remove_object("origin/main");
+    for arguments in [
+        &["check"][..],
+        &["check", "--all"],
+        &["check", "--against", "v1"],
+    ] {
+        let error = repository.error(arguments);
+        assert!(error.contains("git ended with"), "{error}");
+        assert!(error.contains("^{}"), "{error}");
+    }
+
+    std::fs::write(repository.sandbox.path(".git/config"), "[").unwrap();
+    let error = repository.error(&["check"]);
+    assert!(error.contains("bad config line"), "{error}");
+    let same = ["check", "--against", FILE];
+    assert_eq!(repository.answer(&same).1, 0);
+}
+
+#[test]
 fn without_git_or_in_a_shallow_clone_it_says_what_to_do() {
     let sandbox = Sandbox::new();
     write_in(&sandbox, FILE, &with_hash(&renamed(&["name"], &["name"])));

@@ -13,8 +13,12 @@ const DEFAULTS: [&str; 4] = ["origin/main", "origin/master", "main", "master"];
 /// A text that each contract has.
 const MARK: &str = "\"tidings\": 1";
 
-/// The exit code of `git grep` if no file matches. Others are failures.
+/// The exit code of `git grep` if no file matches, and of `git rev-parse --verify --quiet` if there is no
+/// such revision. Others are failures.
 const NO_MATCH: i32 = 1;
+
+/// The text with which git ends outside of a repository. Its exit code is that of other failures, too.
+const NO_REPOSITORY: &str = "not a git repository";
 
 /// The directory of the file, in a repository.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +43,11 @@ impl<'a> Git<'a> {
             directory: directory.unwrap_or(Path::new(".")),
             file,
         };
-        if git.run(&["rev-parse", "--is-inside-work-tree"])?.is_some() {
-            return Ok(git);
+        let output = git.output(&["rev-parse", "--is-inside-work-tree"])?;
+        match text_of(&output) {
+            Ok(_) => return Ok(git),
+            Err(_) if String::from_utf8_lossy(&output.stderr).contains(NO_REPOSITORY) => {}
+            Err(problem) => return Err(problem),
         }
         let shown = escape(file.display());
         Err(Problem::failed(format!("{shown} is in no git repository"))
@@ -78,26 +85,33 @@ impl<'a> Git<'a> {
         })
     }
 
+    /// Returns a revision if it exists. Fails if git cannot read it.
     pub(super) fn find(self, name: &str) -> Result<Option<Revision>, Problem> {
-        let commit = format!("{name}^{{commit}}");
-        let verify = [
-            "rev-parse",
-            "--verify",
-            "--quiet",
-            "--short",
-            "--end-of-options",
-        ];
-        let id = self.run(&[&verify[..], &[&commit]].concat())?;
+        let id = self.parse("--short", &format!("{name}^{{commit}}"))?;
+        if id.is_none() && self.parse("--symbolic-full-name", name)?.is_some() {
+            // This branch or tag is of something else than a commit, or the repository has lost it.
+            self.read(&["cat-file", "-t", &format!("{name}^{{}}")])?;
+        }
         Ok(id.map(|id| Revision {
             name: name.to_owned(),
             id: id.trim().to_owned(),
         }))
     }
 
+    /// Returns a revision in this form, if there is such a revision. One that is named by its id may
+    /// have no such form.
+    fn parse(self, form: &str, revision: &str) -> Result<Option<String>, Problem> {
+        let parse = ["rev-parse", "--verify", "--quiet", form, "--end-of-options"];
+        let output = self.output(&[&parse[..], &[revision]].concat())?;
+        match output.status.code() {
+            Some(NO_MATCH) => Ok(None),
+            _ => text_of(&output).map(|text| Some(text).filter(|text| !text.is_empty())),
+        }
+    }
+
     /// Returns the tags, the oldest version first.
     pub(super) fn tags(self) -> Result<Vec<Revision>, Problem> {
-        let tags = self.run(&["tag", "--list", "--sort=version:refname"])?;
-        let tags = tags.unwrap_or_default();
+        let tags = self.read(&["tag", "--list", "--sort=version:refname"])?;
         let found = tags.lines().filter_map(|tag| self.find(tag).transpose());
         let found = found.collect::<Result<Vec<_>, _>>()?;
         if found.is_empty() {
@@ -212,13 +226,8 @@ impl<'a> Git<'a> {
     }
 
     fn is_shallow(self) -> Result<bool, Problem> {
-        let answer = self.run(&["rev-parse", "--is-shallow-repository"])?;
-        Ok(answer.is_some_and(|answer| answer.trim() == "true"))
-    }
-
-    /// Runs git, and returns what it prints; `None` if it fails.
-    fn run(self, arguments: &[&str]) -> Result<Option<String>, Problem> {
-        Ok(text_of(&self.output(arguments)?).ok())
+        let answer = self.read(&["rev-parse", "--is-shallow-repository"])?;
+        Ok(answer.trim() == "true")
     }
 
     /// Runs git, and returns what it prints. Fails if git fails.
@@ -229,6 +238,8 @@ impl<'a> Git<'a> {
     fn output(self, arguments: &[&str]) -> Result<Output, Problem> {
         let mut command = Command::new("git");
         command.arg("-C").arg(self.directory).args(arguments);
+        // `NO_REPOSITORY` is English.
+        command.env("LC_ALL", "C");
         command.output().map_err(|error| {
             if error.kind() == ErrorKind::NotFound {
                 Problem::failed("cannot read another revision: there is no `git`")
