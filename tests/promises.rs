@@ -134,6 +134,7 @@ promises! {
     panics:
         a_call_that_panics_when_it_is_dropped_is_reported_and_the_next_event_is_handled
         a_payload_that_panics_when_it_is_dropped_ends_no_handler_of_those_that_share_it
+        a_payload_that_panics_when_it_is_decoded_is_not_the_call_of_a_once_handler
         a_handler_that_panics_when_it_is_removed_is_reported
         a_hook_that_panics_gets_the_next_failure
         a_shutdown_succeeds_although_all_cancelled_calls_panic

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserializer;
 use tidings::prelude::*;
 use tidings::{Failure, HandlerFailure, HandlerOptions};
 use tidings_testkit::{Collected, wait_for};
@@ -106,6 +107,44 @@ pub(crate) async fn a_payload_that_panics_when_it_is_dropped_ends_no_handler_of_
     assert_eq!(event, "fragile");
     assert!(
         matches!(cause, HandlerFailure::Panicked(text) if text == "it broke"),
+        "{cause}"
+    );
+}
+
+/// Panics when 0 is decoded.
+struct Positive(u64);
+
+impl<'de> Deserialize<'de> for Positive {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = u64::deserialize(deserializer)?;
+        assert!(number > 0, "it is zero");
+        Ok(Self(number))
+    }
+}
+
+pub(crate) async fn a_payload_that_panics_when_it_is_decoded_is_not_the_call_of_a_once_handler(
+    place: Place,
+) {
+    let (sender, subscriber) = place.two_nodes().await;
+    let handled = Collected::default();
+    let sink = handled.clone();
+    let handler = move |tick: Positive| {
+        sink.push(tick.0);
+        std::future::ready(())
+    };
+    subscriber.once("tick", handler).unwrap();
+
+    for tick in 0..=2_u64 {
+        sender.send_to_all("tick", &tick).await.unwrap();
+    }
+
+    assert_eq!(*handled.wait_for(|_| true).await, 1);
+    let failure = subscriber.failures().wait_for(|_| true).await;
+    let Failure::Handler { cause, .. } = &*failure else {
+        panic!("{failure}")
+    };
+    assert!(
+        matches!(cause, HandlerFailure::Panicked(text) if text == "it is zero"),
         "{cause}"
     );
 }

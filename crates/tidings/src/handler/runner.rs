@@ -211,9 +211,12 @@ where
     async fn handle(&self, received: ReceivedEvent<'_>, context: &mut Context) -> bool {
         context.describe(&received);
         let began = Calls::begin();
+        // False also if decoding panics: that is code of the application, too.
+        let mut was_called = false;
         let call = async {
             let payload = (self.decode)(&received)
                 .map_err(|error| Box::new(CallError::Undecodable(error)))?;
+            was_called = true;
             let called = self.handler.get().handle(payload, context).await;
             called.map_err(|error| HandlerFailure::Failed(error).into())
         };
@@ -235,29 +238,25 @@ where
             Err(CallError::Undecodable(_)) => {}
         }
         match ended {
-            Ok(()) => {
-                received.ended(None);
-                true
-            }
+            Ok(()) => received.ended(None),
             Err(stop) => report(*stop, &received, context, &self.subscription),
         }
+        was_called
     }
 }
 
-/// Counts and reports a call that did not succeed. Returns whether the handler was called.
+/// Counts and reports a call that did not succeed.
 fn report(
     stop: CallError,
     received: &ReceivedEvent<'_>,
     context: &Context,
     subscription: &SubscriptionSlot,
-) -> bool {
-    let was_called = !matches!(stop, CallError::Undecodable(_));
+) {
     subscription.calls.fail(stop.is_timeout());
     let handler = &subscription.handler;
     let failure = stop.of(&context.event, handler, context.sender, context.sequence);
     received.ended(Some(&failure));
     context.bus.reports().failure(failure);
-    was_called
 }
 
 /// The task of a handler of gaps.
