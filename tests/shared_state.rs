@@ -133,6 +133,8 @@ promises! {
         a_map_without_a_cache_reads_from_redis
         all_entries_can_be_invalidated_at_once
         all_entries_can_be_read
+        a_map_is_empty_once_its_last_entry_has_expired
+        an_expired_entry_counts_while_another_one_lives
         a_name_has_one_type_and_one_copy
         a_key_that_is_too_long_is_an_error
         a_bus_that_was_shut_down_shares_nothing;

@@ -405,6 +405,45 @@ pub(crate) async fn all_entries_can_be_read(place: Place) {
     assert_eq!(there.len().await.unwrap(), 1_200);
 }
 
+pub(crate) async fn a_map_is_empty_once_its_last_entry_has_expired(place: Place) {
+    let node = place.node().await;
+    let options = MapOptions::new().ttl(Duration::from_millis(300));
+    let brief: Users = node.map_with("users", options).unwrap();
+    for id in 0..2 {
+        brief.set(&id, &user("Ada")).await.unwrap();
+    }
+
+    wait_for("the map is empty", Duration::from_secs(10), async || {
+        brief.is_empty().await.unwrap()
+    })
+    .await;
+
+    assert_eq!(brief.all().await.unwrap(), HashMap::new());
+}
+
+pub(crate) async fn an_expired_entry_counts_while_another_one_lives(place: Place) {
+    let (a, b) = place.two_nodes().await;
+    let options = MapOptions::new().ttl(Duration::from_millis(300));
+    let brief: Users = a.map_with("users", options).unwrap();
+    let lasting = users(&b);
+    lasting.set(&1, &user("Ada")).await.unwrap();
+    brief.set(&2, &user("Eve")).await.unwrap();
+
+    wait_for("the entry expires", Duration::from_secs(10), async || {
+        lasting.get(&2).await.unwrap().is_none()
+    })
+    .await;
+
+    assert_eq!(lasting.len().await.unwrap(), 2);
+    assert_eq!(lasting.all().await.unwrap().len(), 1);
+    lasting.clear().await.unwrap();
+    brief.set(&2, &user("Eve")).await.unwrap();
+    wait_for("the map is empty", Duration::from_secs(10), async || {
+        lasting.is_empty().await.unwrap()
+    })
+    .await;
+}
+
 pub(crate) async fn a_name_has_one_type_and_one_copy(place: Place) {
     let node = place.node().await;
     let first = users(&node);

@@ -332,8 +332,8 @@ where
         self.replica.clear().await
     }
 
-    /// Returns the number of entries in Redis. It includes expired entries that were not
-    /// overwritten yet, and entries that say that there is no value.
+    /// Returns the number of entries in Redis. It includes entries that say that there is no value,
+    /// and expired entries that were not overwritten yet, until the last entry has expired.
     ///
     /// # Errors
     ///

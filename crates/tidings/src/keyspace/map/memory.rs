@@ -10,7 +10,9 @@ use crate::namespace::MapKeys;
 
 impl InMemory {
     fn map(&mut self, keys: &MapKeys) -> &mut StoredMap {
-        self.maps.entry(keys.entries.clone()).or_default()
+        let map = self.maps.entry(keys.entries.clone()).or_default();
+        map.expire();
+        map
     }
 
     fn entry(&mut self, keys: &MapKeys, field: &str) -> Found {

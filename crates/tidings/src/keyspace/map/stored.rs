@@ -12,6 +12,8 @@ use crate::task::milliseconds;
 pub(crate) struct StoredMap {
     pub(super) entries: BTreeMap<String, StoredEntry>,
     pub(super) leases: HashMap<String, String>,
+    /// The end of the last entry, with which the hash expires in Redis; `None` if an entry has no end.
+    ends: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -30,6 +32,13 @@ pub(super) fn now() -> u64 {
 }
 
 impl StoredMap {
+    /// Removes all entries once the last of them has expired. Until then, Redis counts an expired entry.
+    pub(super) fn expire(&mut self) {
+        if self.ends.is_some_and(|ends| ends <= now()) {
+            self.entries.clear();
+        }
+    }
+
     /// Returns the entry, unless it has expired.
     pub(super) fn unexpired(&self, field: &str) -> Option<&StoredEntry> {
         let is_unexpired = |entry: &&StoredEntry| entry.ends.is_none_or(|ends| ends > now());
@@ -52,6 +61,12 @@ impl StoredMap {
             .unexpired(&new.field)
             .map_or(1, |entry| entry.number + 1);
         let ends = new.ttl.map(|ttl| now().saturating_add(milliseconds(ttl)));
+        let last = if self.entries.is_empty() {
+            Some(0)
+        } else {
+            self.ends
+        };
+        self.ends = last.zip(ends).map(|(last, ends)| last.max(ends));
         let end = ends.map_or_else(String::new, |ends| format!("@{ends}"));
         let mut bytes = format!("{} {number}{end} {} ", new.format(), new.nonce).into_bytes();
         bytes.extend_from_slice(new.payload.as_deref().unwrap_or_default());

@@ -9,7 +9,9 @@ use crate::keyspace::memory::{InMemory, MemoryKeys};
 
 impl InMemory {
     fn member_list(&mut self, keys: Keys) -> &mut StoredMembers {
-        self.member_lists.entry(keys).or_default()
+        let member_list = self.member_lists.entry(keys).or_default();
+        member_list.expire_all();
+        member_list
     }
 }
 
@@ -38,5 +40,35 @@ impl MemberList for MemoryKeys {
                 None,
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::keyspace::member_list::renewal_gaps::RECONNECT_TIME;
+    use crate::memory::Place;
+    use crate::namespace::Namespace;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_expired_list_has_no_descriptions() {
+        let keys = Keys::of(&Namespace::parse("shop").unwrap());
+        let (id, lease) = (NodeId::new(7), Duration::from_secs(15));
+        let place = Place::of("an expired list", "shop");
+        let memory = MemoryKeys { place };
+        let renewal = Renewal {
+            id,
+            lease,
+            description: "{}".to_owned(),
+            started: None,
+        };
+        memory.renew(&keys, renewal).await.unwrap();
+        assert!(memory.describe(&keys, &[id]).await.unwrap()[0].is_some());
+
+        tokio::time::advance(2 * lease + RECONNECT_TIME).await;
+
+        assert_eq!(memory.describe(&keys, &[id]).await.unwrap(), [None]);
     }
 }

@@ -50,7 +50,6 @@ impl Default for StoredMembers {
 
 impl StoredMembers {
     pub(super) fn renew(&mut self, renewal: &Renewal) -> Changed<Renewed> {
-        self.expire_all();
         let is_joining = !self.members.contains_key(&renewal.id);
         let mut notifications = Vec::from_iter(self.join_or_renew(renewal));
         let expired = if is_joining {
@@ -73,7 +72,7 @@ impl StoredMembers {
     }
 
     /// Removes all members once the list has expired, as Redis removes the keys.
-    fn expire_all(&mut self) {
+    pub(super) fn expire_all(&mut self) {
         let is_expired = self.expires.is_some_and(|until| Instant::now() >= until);
         if is_expired && !self.members.is_empty() {
             self.members.clear();
@@ -269,6 +268,7 @@ mod tests {
         assert_eq!(member_list.list().members.len(), 1);
         let change = member_list.list().change;
         tokio::time::advance(3 * LEASE).await;
+        member_list.expire_all();
         let (renewed, notifications) = member_list.renew(&renewal(3, LEASE));
         assert_eq!(notifications.len(), 1);
         assert_eq!(member_list.list().members.len(), 1);
