@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tidings::{Bus, StartError, Tls};
 use tidings_testkit::{Certificate, Collected, Node, Redis, RedisBuilder, free_port, wait_for};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -189,6 +190,26 @@ async fn a_server_without_tls_is_told_from_one_that_is_unreachable() {
 
     let text = tidings::report(&started.unwrap_err()).to_string();
     assert!(text.contains("speak TLS on this port"), "{text}");
+}
+
+#[tokio::test]
+async fn nodes_and_sentinels_without_tls_are_told_from_ones_that_are_unreachable() {
+    // It accepts connections, and waits for the rest of a command.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let refused = async |url: String| {
+        let started = Bus::builder(&url).start_timeout(Duration::from_secs(6));
+        let error = started.start().await.unwrap_err();
+        tidings::report(&error).to_string()
+    };
+    let (cluster, sentinel) = tokio::join!(
+        refused(format!("rediss+cluster://{at}")),
+        refused(format!("rediss+sentinel://{at}/mymaster")),
+    );
+
+    for text in [cluster, sentinel] {
+        assert!(text.contains("speak TLS on this port"), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -17,7 +17,9 @@ pub(crate) async fn certificate(access: &Access, at: &ConnectionAddr) -> Option<
     };
     for endpoint in endpoints(at).await.ok()? {
         if let Ok(Socket::Tcp(tcp, _)) = endpoint.connect(Readiness::new()).await {
-            return tls::certificate(DOING, tls, host, tcp).await.ok()?;
+            return tls::certificate((DOING, access.handshake()), tls, host, tcp)
+                .await
+                .ok()?;
         }
     }
     None

@@ -227,7 +227,8 @@ impl Access {
         doing: &'static str,
     ) -> Result<RedisConnection, ConnectError> {
         let peer = socket.peer();
-        let stream = socket.agree(doing, self.tls.as_ref(), at).await?;
+        let within = (doing, self.handshake());
+        let stream = socket.agree(within, self.tls.as_ref(), at).await?;
         let (client, driver) = resp::connection(stream);
         let mut line = RedisConnection {
             client,
@@ -252,6 +253,12 @@ impl Access {
             Wanted::NodeOfCluster => self.check_node(at, kind)?,
         }
         Ok(line)
+    }
+
+    /// The timeout of the TLS handshake. It is shorter than that of a step, so that its error is
+    /// reported: a server without TLS may wait for the rest of a command.
+    pub(super) fn handshake(&self) -> Duration {
+        self.step * 4 / 5
     }
 
     /// Checks that the server is a master, and no node of a cluster.

@@ -78,16 +78,16 @@ impl Socket {
         }
     }
 
-    /// Does the TLS handshake, if TLS is wanted.
+    /// Does the TLS handshake within this time, if TLS is wanted.
     pub(crate) async fn agree(
         self,
-        doing: &'static str,
+        (doing, limit): (&'static str, Duration),
         tls: Option<&Tls>,
         to: &ConnectionAddr,
     ) -> Result<Pin<Box<dyn Stream>>, ConnectError> {
         match (self, tls, to) {
             (Self::Tcp(tcp, _), Some(tls), ConnectionAddr::Tcp(host, _)) => {
-                tls::agree(doing, tls, host, tcp).await
+                tls::agree((doing, limit), tls, host, tcp).await
             }
             (Self::Tcp(tcp, _), ..) => Ok(Box::pin(tcp)),
             #[cfg(unix)]

@@ -25,42 +25,38 @@ use crate::transport::tls::{ClientCertificate, Tls};
 /// True in a build with TLS.
 pub(crate) const IS_BUILT: bool = true;
 
-/// The timeout of the handshake, with the time to read the files. It is shorter than that of a step of
-/// connecting, so that its error is reported: a server without TLS may wait for the rest of a command.
-const HANDSHAKE: Duration = Duration::from_secs(4);
-
-/// Does the TLS handshake over a connection.
+/// Does the TLS handshake over a connection. `limit` is its timeout, with the time to read the files.
 pub(crate) async fn agree(
-    doing: &'static str,
+    (doing, limit): (&'static str, Duration),
     tls: &Tls,
     host: &str,
     tcp: Tcp,
 ) -> Result<Pin<Box<dyn Stream>>, ConnectError> {
-    let stream = handshake(doing, tls, host, tcp).await?;
+    let stream = handshake((doing, limit), tls, host, tcp).await?;
     Ok(Box::pin(stream))
 }
 
 /// Does the TLS handshake, and returns the certificate of the server, in DER.
 #[cfg(feature = "admin")]
 pub(crate) async fn certificate(
-    doing: &'static str,
+    (doing, limit): (&'static str, Duration),
     tls: &Tls,
     host: &str,
     tcp: Tcp,
 ) -> Result<Option<Vec<u8>>, ConnectError> {
-    let stream = handshake(doing, tls, host, tcp).await?;
+    let stream = handshake((doing, limit), tls, host, tcp).await?;
     let chain = stream.get_ref().1.peer_certificates();
     let own = chain.and_then(|chain| chain.first());
     Ok(own.map(|certificate| certificate.to_vec()))
 }
 
 async fn handshake(
-    doing: &'static str,
+    (doing, limit): (&'static str, Duration),
     tls: &Tls,
     host: &str,
     tcp: Tcp,
 ) -> Result<TlsStream<Tcp>, ConnectError> {
-    let until = Instant::now() + HANDSHAKE;
+    let until = Instant::now() + limit;
     let agreeing = async {
         let name = server_name(tls, host)?;
         let settings = tls.clone();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::time::Duration;
 
 use redis::RedisError;
 
@@ -15,7 +16,7 @@ pub(crate) const IS_BUILT: bool = false;
 
 #[expect(clippy::unused_async, reason = "as the one with TLS")]
 pub(crate) async fn agree(
-    doing: &'static str,
+    (doing, _limit): (&'static str, Duration),
     _tls: &Tls,
     _host: &str,
     _tcp: Tcp,
@@ -27,7 +28,7 @@ pub(crate) async fn agree(
 #[cfg(feature = "admin")]
 #[expect(clippy::unused_async, reason = "as the one with TLS")]
 pub(crate) async fn certificate(
-    doing: &'static str,
+    (doing, _limit): (&'static str, Duration),
     _tls: &Tls,
     _host: &str,
     _tcp: Tcp,
