@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use tidings_codec::{Format, Header, NodeId, Payload, RawEvent};
 
@@ -45,7 +45,7 @@ type Named = (&'static str, Arc<dyn ControlListener>);
 /// The listeners by event name. A listener is added at first use and never removed.
 #[derive(Default)]
 pub(crate) struct ControlListeners {
-    listeners: RwLock<Vec<Named>>,
+    listeners: RwLock<Arc<Vec<Named>>>,
     /// Listeners that are content to receive their events when the bus polls next.
     patient: OnceLock<Vec<Named>>,
 }
@@ -56,7 +56,7 @@ impl ControlListeners {
             .listeners
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        listeners.push((name, listener));
+        Arc::make_mut(&mut listeners).push((name, listener));
     }
 
     /// Sets the listeners that do not count in [`has_listeners`](Self::has_listeners).
@@ -66,18 +66,17 @@ impl ControlListeners {
     }
 
     pub(crate) fn has_listeners(&self) -> bool {
-        let listeners = self
-            .listeners
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        !listeners.is_empty()
+        !self.added().is_empty()
+    }
+
+    fn added(&self) -> RwLockReadGuard<'_, Arc<Vec<Named>>> {
+        let listeners = self.listeners.read();
+        listeners.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn receive(&self, name: &str, event: &ControlEvent<'_>) {
-        let listeners = self
-            .listeners
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
+        // Not under the lock: a listener may run code of the application, which may add another one.
+        let listeners = Arc::clone(&self.added());
         let all = listeners
             .iter()
             .chain(self.patient.get().into_iter().flatten());
@@ -95,12 +94,47 @@ impl fmt::Debug for ControlListeners {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+    use std::thread;
+    use std::time::Duration;
+
+    use tidings_codec::{Limits, read_frame};
+
     use super::*;
 
     struct Ignores;
 
     impl ControlListener for Ignores {
         fn receive(&self, _event: &ControlEvent<'_>) {}
+    }
+
+    /// Adds a listener, as the code of an application does that uses a part of the bus for the first time.
+    struct AddsAnother(Arc<ControlListeners>, Sender<()>);
+
+    impl ControlListener for AddsAnother {
+        fn receive(&self, _event: &ControlEvent<'_>) {
+            self.0.add("tidings.member", Arc::new(Ignores));
+            self.1.send(()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_listener_may_add_another_one() {
+        let listeners = Arc::new(ControlListeners::default());
+        let (tell, added) = channel();
+        let adds = AddsAnother(Arc::clone(&listeners), tell);
+        listeners.add("tidings.map", Arc::new(adds));
+        // On a thread that nobody waits for: one that hangs is left behind.
+        thread::spawn(move || {
+            let (frame, mut events) = (br#"{"event":"tidings.map","data":1}"#, Vec::new());
+            let header = read_frame(frame, &Limits::default(), &mut events).unwrap();
+            let event = events[0].as_ref().unwrap();
+            listeners.receive("tidings.map", &ControlEvent::of(event, header, frame));
+        });
+
+        let added = added.recv_timeout(Duration::from_secs(10));
+
+        assert_ne!(added, Err(RecvTimeoutError::Timeout));
     }
 
     #[test]
