@@ -57,6 +57,8 @@ impl<A: ChangeNotification> ReplicaRegistry<A> {
     ) -> Result<Arc<V>, SharedError> {
         let mut by_name = self.by_name.lock();
         if let Some(known) = by_name.get(name).and_then(Weak::upgrade) {
+            // This may be its last use, and its drop runs the application's code.
+            drop(by_name);
             let first = known.type_name();
             let known: Arc<dyn Any + Send + Sync> = known;
             return known.downcast().map_err(|_| SharedError::Conflict {
@@ -110,5 +112,108 @@ impl<A: ChangeNotification> ControlListener for ReplicaRegistry<A> {
 impl<A> fmt::Debug for ReplicaRegistry<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.by_name.lock().keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use futures_util::future::BoxFuture;
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::keyspace::Keyspace;
+    use crate::keyspace::stamp::Stamp;
+    use crate::observe::health::Counts;
+    use crate::shared::refresh::{Outcome, RefreshState};
+
+    #[derive(Deserialize)]
+    struct FakeChanged;
+
+    impl ChangeNotification for FakeChanged {
+        const EVENT: &'static str = "tidings.fake";
+        const HANDLER: &'static str = "a fake";
+
+        fn name(&self) -> &'static str {
+            "limit"
+        }
+    }
+
+    /// A replica whose last value uses the registry when it is dropped. `N` makes other types.
+    struct Fake<const N: u8> {
+        registry: Arc<ReplicaRegistry<FakeChanged>>,
+        /// The handle of the application, which it drops while its type is compared.
+        handle: Mutex<Option<Arc<Self>>>,
+        dropped: Sender<()>,
+    }
+
+    impl<const N: u8> Drop for Fake<N> {
+        fn drop(&mut self) {
+            drop(format!("{:?}", self.registry));
+            let _ = self.dropped.send(());
+        }
+    }
+
+    impl<const N: u8> ChangeListener<FakeChanged> for Fake<N> {
+        fn receive(&self, _: FakeChanged, _: &ControlEvent<'_>) {}
+
+        fn type_name(&self) -> &'static str {
+            drop(self.handle.lock().take());
+            "a fake"
+        }
+    }
+
+    impl<const N: u8> Replica for Fake<N> {
+        fn key(&self) -> &'static str {
+            "limit"
+        }
+
+        fn stamp(&self) -> Option<Stamp> {
+            None
+        }
+
+        fn refresh_state(&self) -> &RefreshState {
+            unreachable!("it is not refreshed")
+        }
+
+        fn confirm(&self) {}
+
+        fn refresh(
+            self: Arc<Self>,
+            _: Arc<dyn Keyspace>,
+            _: Duration,
+        ) -> BoxFuture<'static, Outcome> {
+            unreachable!("it is not refreshed")
+        }
+
+        fn became_unreachable(&self, _: Instant) {}
+    }
+
+    #[test]
+    fn a_value_that_is_dropped_while_its_type_is_compared_may_use_the_registry() {
+        let reports = Arc::new(Reports::new(Arc::new(Counts::new())));
+        let registry = ReplicaRegistry::new(reports);
+        let (tell, dropped) = channel();
+        // On a thread that nobody waits for: one that hangs is left behind.
+        thread::spawn(move || {
+            let fake = || Fake::<0> {
+                registry: Arc::clone(&registry),
+                handle: Mutex::default(),
+                dropped: tell,
+            };
+            let made = registry.get_or_insert("limit", "a fake", || Arc::new(fake()));
+            let made = made.unwrap();
+            *made.handle.lock() = Some(Arc::clone(&made));
+            drop(made);
+            let other = registry.get_or_insert::<Fake<1>>("limit", "another", || unreachable!());
+            assert!(matches!(other, Err(SharedError::Conflict { .. })));
+        });
+
+        let dropped = dropped.recv_timeout(Duration::from_secs(10));
+
+        assert_ne!(dropped, Err(RecvTimeoutError::Timeout));
     }
 }
