@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
+use opentelemetry::Context as Spans;
+use opentelemetry::propagation::text_map_propagator::FieldIter;
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::{SpanId, SpanKind, Status, TracerProvider};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
 use tidings::{Bus, Context, Format};
 use tidings_testkit::{Collected, Node, Redis, memory_url, wait_for};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tracing::{Instrument, info_span};
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -233,4 +239,50 @@ async fn an_invalid_trace_context_is_ignored() {
         assert_eq!(handle.parent_span_id, SpanId::INVALID, "{parent}");
         assert_eq!(handle.span_context.trace_state().header(), "", "{parent}");
     }
+}
+
+/// A propagator that uses the bus, as a `tracing` subscriber may that it logs to.
+#[derive(Debug)]
+struct Curious(Bus, TraceContextPropagator);
+
+impl TextMapPropagator for Curious {
+    fn inject_context(&self, spans: &Spans, injector: &mut dyn Injector) {
+        self.1.inject_context(spans, injector);
+    }
+
+    fn extract_with_context(&self, spans: &Spans, headers: &dyn Extractor) -> Spans {
+        drop(self.0.stream::<_, u64>("other").unwrap());
+        self.1.extract_with_context(spans, headers)
+    }
+
+    fn fields(&self) -> FieldIter<'_> {
+        self.1.fields()
+    }
+}
+
+#[tokio::test]
+async fn a_propagator_may_use_the_bus() {
+    let (tell, handled) = oneshot::channel();
+    // On a thread and a runtime that nobody waits for: a task that hangs is left behind.
+    std::thread::spawn(move || {
+        Runtime::new().unwrap().block_on(async {
+            let url = memory_url();
+            let node = Node::start(Bus::builder(&url).auto_register(false)).await;
+            let curious = Curious(node.bus().clone(), TraceContextPropagator::new());
+            opentelemetry::global::set_text_map_propagator(curious);
+            let ticks: Collected<u64> = node.collect("tick");
+            let frame =
+                format!(r#"{{"event":"tick","meta":{{"traceparent":"{PARENT}"}},"data":1}}"#);
+
+            let name = url.strip_prefix("memory:").unwrap();
+            tidings::memory::publish(name, "default", frame.into_bytes()).await;
+
+            ticks.wait_for_len(1).await;
+            tell.send(()).unwrap();
+        });
+    });
+
+    let handled = timeout(SOON, handled).await;
+
+    handled.expect("the receive task does not hang").unwrap();
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use crate::error::subscribe::SubscribeError;
+use crate::event::name::is_control_event;
 use crate::event::{Claim, Names};
 use crate::receive::subscription::SubscriptionSlot;
 
@@ -158,6 +159,12 @@ impl<S: BuildHasher + Default> Table<S> {
     /// The subscriptions that list this name, if there are any.
     pub(crate) fn route(&self, name: &[u8]) -> Option<&Route> {
         self.routes.get(name)
+    }
+
+    /// Returns true if a subscription wants events of this name.
+    pub(crate) fn wants(&self, name: &[u8]) -> bool {
+        let is_other = || !self.others.is_empty() && !is_control_event(name);
+        self.routes.contains_key(name) || is_other()
     }
 
     /// The subscriptions to all names without a route.

@@ -129,7 +129,8 @@ impl Sorter {
         let (bytes, header) = (arrived.bytes, arrived.header);
         let mut deferred = Deferred::default();
         let dispatcher = Arc::clone(&self.dispatcher);
-        let batches = self.sort_by(&dispatcher.lock(), &mut arrived, &mut deferred);
+        let remotes = self.remotes(&arrived);
+        let batches = self.sort_by(&dispatcher.lock(), &mut arrived, &remotes, &mut deferred);
         deferred.malformed.into_iter().for_each(report);
         for event in &deferred.control {
             let control_event = ControlEvent::of(event, header, bytes);
@@ -147,6 +148,7 @@ impl Sorter {
         &mut self,
         table: &Table,
         arrived: &mut Arrived<'_>,
+        remotes: &[Remote],
         deferred: &mut Deferred,
     ) -> Vec<(Arc<SubscriptionSlot>, Batch)> {
         let (bytes, header) = (arrived.bytes, arrived.header);
@@ -182,7 +184,7 @@ impl Sorter {
                 }
             };
             let number = header.seq.map_or(0, |first| first + index as u64);
-            let remote = Remote::of(&event, header.format, bytes);
+            let remote = remotes.get(index).cloned().unwrap_or_default();
             let mut extras = None;
             if event.has_meta() {
                 let handlers = route.len() + all.map_or(0, Route::len);
@@ -207,6 +209,27 @@ impl Sorter {
         }
         *arrived.events = events;
         self.batches(table, arrived, &unknown_names, has_headers)
+    }
+
+    /// Returns the spans in which the events were sent, of those with a handler; empty if no event has
+    /// headers. Not under the lock of the table: the propagator is code of the application, and may log.
+    fn remotes(&self, arrived: &Arrived<'_>) -> Vec<Remote> {
+        let (bytes, header) = (arrived.bytes, arrived.header);
+        let has_meta = |event: &Result<RawEvent, _>| event.as_ref().is_ok_and(RawEvent::has_meta);
+        if !arrived.events.iter().any(has_meta) {
+            return Vec::new();
+        }
+        let is_handled = |event: &RawEvent| {
+            let is_for_me = self.is_for_me(event.to, header.from);
+            is_for_me && self.dispatcher.lock().wants(event.name_bytes(bytes))
+        };
+        let remote = |event: &Result<RawEvent, _>| match event {
+            Ok(event) if event.has_meta() && is_handled(event) => {
+                Remote::of(event, header.format, bytes)
+            }
+            _ => Remote::default(),
+        };
+        arrived.events.iter().map(remote).collect()
     }
 
     /// Reads what an event for this many handlers has besides its payload.
