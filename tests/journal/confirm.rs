@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tidings::{Bus, BusBuilder, Journal, JournalPosition, SendError, SendFailure};
-use tidings_testkit::{Collected, Node, Redis, Sentinels, wait_for};
+use tidings_testkit::{Collected, Direction, Fault, Node, Proxy, Redis, Sentinels, wait_for};
 
-use super::{has_received, journaled, send};
+use super::{APPENDING, has_received, journaled, send};
 
 const KEY: &str = "tidings:{default}:journal";
 
@@ -105,6 +105,22 @@ async fn the_wait_for_replicas_ends_before_the_connection_counts_as_dead() {
     assert_eq!(not_replicated(&master, &sender, 1).await, (0, 1));
 
     assert_eq!(sender.health().reconnects, 0);
+}
+
+#[tokio::test]
+async fn an_event_whose_answer_is_lost_is_unknown_although_it_is_found() {
+    let master = Redis::start().await;
+    let replica = Redis::builder().replica_of(&master).start().await;
+    let proxy = Proxy::start(master.address()).await;
+    // An answer is waited for as long.
+    let builder = Bus::builder(&proxy.url()).heartbeat_interval(Duration::from_secs(1));
+    let sender = Node::start(confirmed(builder, 1, BRIEF)).await;
+    replica.freeze();
+
+    proxy.set_connection(APPENDING, Fault::Drop(Direction::ToClient));
+
+    assert_eq!(not_replicated(&master, &sender, 1).await, (0, 1));
+    assert!(sender.health().reconnects > 0);
 }
 
 #[tokio::test]

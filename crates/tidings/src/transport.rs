@@ -151,6 +151,11 @@ pub(crate) trait Publisher: Send + Sync {
         None
     }
 
+    /// The number of replicas that must confirm each frame, if any must.
+    fn wanted_replicas(&self) -> Option<u32> {
+        None
+    }
+
     /// Returns the bytes that wait for each subscriber, if the user may ask for them.
     fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>>;
 

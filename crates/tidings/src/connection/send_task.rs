@@ -262,16 +262,21 @@ impl SendTask {
             .rposition(|flight| position_of(flight).is_some());
         let rest = progress.flights.split_off(last.map_or(0, |last| last + 1));
         for flight in std::mem::replace(&mut progress.flights, rest) {
-            if let Some(position) = position_of(&flight) {
-                progress.accepted = position;
-                let published = Published {
-                    receivers: None,
-                    position: Some(position),
-                };
-                self.resolve(flight, published, progress);
-            } else {
+            let Some(position) = position_of(&flight) else {
                 self.give_up(flight, SendFailure::Lost, progress);
+                continue;
+            };
+            progress.accepted = position;
+            if let Some(wanted) = session.publisher.wanted_replicas() {
+                // Replicas confirm only what was sent over the same connection.
+                self.give_up(flight, not_replicated(position, 0, wanted), progress);
+                continue;
             }
+            let published = Published {
+                receivers: None,
+                position: Some(position),
+            };
+            self.resolve(flight, published, progress);
         }
         for flight in &mut progress.flights {
             flight.send_again(&*session.publisher, Instant::now());
@@ -303,14 +308,15 @@ impl SendTask {
         progress: &mut Progress,
     ) {
         session.answered();
-        match answer {
-            Ok(published) => {
-                progress.accepted = published.position.unwrap_or(progress.accepted);
-                self.heartbeat.published(session.announced);
-                self.give_up_overtaken(progress);
-            }
-            Err(error) => tracing::debug!(?error, "cannot publish the position"),
-        }
+        let accepted = match answer {
+            Ok(published) => published.position,
+            // Subscribers read it all the same.
+            Err(PublishError::NotReplicated { position, .. }) => Some(position),
+            Err(error) => return tracing::debug!(?error, "cannot publish the position"),
+        };
+        progress.accepted = accepted.unwrap_or(progress.accepted);
+        self.heartbeat.published(session.announced);
+        self.give_up_overtaken(progress);
     }
 
     /// Numbers a frame. It keeps its numbers when it is sent again.
@@ -384,12 +390,7 @@ impl SendTask {
                 self.give_up_overtaken(progress);
                 let mut flight = progress.take_oldest().expect("it was just polled");
                 (progress.accepted, flight.is_uncertain) = (position, true);
-                let why = SendFailure::NotReplicated {
-                    position: position.to_string().into(),
-                    replicas,
-                    wanted,
-                };
-                self.give_up(flight, why, progress);
+                self.give_up(flight, not_replicated(position, replicas, wanted), progress);
                 Ok(())
             }
             Err(PublishError::Lost) => Err(ConnectError::Lost),
@@ -540,6 +541,14 @@ impl SendTask {
     }
 }
 
+fn not_replicated(position: JournalPosition, replicas: u32, wanted: u32) -> SendFailure {
+    SendFailure::NotReplicated {
+        position: position.to_string().into(),
+        replicas,
+        wanted,
+    }
+}
+
 /// The send task with its frames in flight. Resolves them when it ends or is dropped with its
 /// runtime, even before its first poll.
 struct Work {
@@ -557,5 +566,84 @@ impl Drop for Work {
             _ => Shut::Closed,
         });
         sender.give_up_all(progress, &reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::reports::Reports;
+    use crate::send::given_up::GivenUpEvents;
+    use crate::send::outgoing::Settings;
+    use crate::transport::Transport;
+    use crate::transport::memory::Memory;
+
+    const ME: NodeId = NodeId::new(1);
+    const LONG: Duration = Duration::from_mins(1);
+
+    fn task(reports: &Arc<Reports>) -> SendTask {
+        let settings = Settings {
+            limit: 1,
+            timeout: LONG,
+            is_volatile: false,
+        };
+        SendTask {
+            me: ME,
+            format: Format::Json,
+            outgoing: Arc::new(Outgoing::new(
+                ME,
+                Format::Json,
+                settings,
+                Arc::clone(reports),
+            )),
+            window: Arc::default(),
+            _reports: Arc::new(OpenReports(Arc::clone(reports))),
+            counts: Arc::new(Counts::new()),
+            frames: Frames::sent(),
+            heartbeat: Arc::new(Heartbeat::new(LONG)),
+            sessions: mpsc::channel(1).1,
+            stage: watch::channel(Stage::Open).1,
+            states_position: true,
+        }
+    }
+
+    /// A frame of one event that a busy server rejected.
+    fn rejected(reports: &Arc<Reports>) -> Flight {
+        let given_up = Arc::new(GivenUpEvents::new(Arc::clone(reports)));
+        let open = OpenFrame::new(Format::Json, ME, Vec::new(), &given_up);
+        Flight {
+            first: 1,
+            events: 1,
+            frame: open.writer.finish(1),
+            meta: open.meta,
+            is_uncertain: false,
+            attempt: 0,
+            reply: None,
+            left: Instant::now(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_position_that_too_few_replicas_confirm_overtakes_rejected_frames() {
+        let reports = Arc::new(Reports::new(Arc::new(Counts::new())));
+        let task = task(&reports);
+        let memory = Memory::new("overtaken", "channel");
+        let sending = memory.connect().await.unwrap().sending;
+        let mut session = Session::new(sending, LONG, LONG);
+        let mut progress = Progress::new(JournalPosition::START);
+        progress.flights.push_back(rejected(&reports));
+        progress.refused = 1;
+        progress.numbering.advance(2);
+
+        let position = JournalPosition::at(7);
+        let error = PublishError::NotReplicated {
+            position,
+            replicas: 0,
+            wanted: 1,
+        };
+        task.announced(Err(error), &mut session, &mut progress);
+
+        assert!(progress.flights.is_empty());
+        assert_eq!(progress.accepted, position);
     }
 }

@@ -289,6 +289,10 @@ impl Publisher for JournalPublisher {
         }))
     }
 
+    fn wanted_replicas(&self) -> Option<u32> {
+        self.appending.confirm.map(|(replicas, _)| replicas)
+    }
+
     fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {
         // A subscriber that is behind waits in the journal.
         Box::pin(async { None })
