@@ -42,6 +42,8 @@ pub(crate) struct Membership {
     /// A renewal was accepted, or may have been.
     may_be_listed: AtomicBool,
     has_warned: AtomicBool,
+    /// True if it warned of a missing permission.
+    has_warned_of_denial: AtomicBool,
 }
 
 #[derive(Clone, Debug)]
@@ -76,6 +78,7 @@ impl Membership {
             renew_now: Notify::new(),
             may_be_listed: AtomicBool::new(false),
             has_warned: AtomicBool::new(false),
+            has_warned_of_denial: AtomicBool::new(false),
         }
     }
 
@@ -136,6 +139,7 @@ impl Membership {
             *state = MembershipState::Member;
             has_joined
         });
+        self.has_warned_of_denial.store(false, Ordering::Relaxed);
         if self.has_warned.swap(false, Ordering::Relaxed) {
             tracing::info!("joined the member list");
         }
@@ -147,7 +151,7 @@ impl Membership {
 
     fn failed(&self, error: NotDone) {
         if let NotDone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words))) = &error
-            && !self.has_warned.swap(true, Ordering::Relaxed)
+            && self.is_news(error.is_denied())
         {
             tracing::warn!(
                 why = &**words,
@@ -159,6 +163,14 @@ impl Membership {
             self.may_be_listed.store(true, Ordering::Relaxed);
         }
         self.state.send_replace(MembershipState::Failed(error));
+    }
+
+    /// Returns true for the first refusal of a bus that is no member, and for the first denial: its
+    /// cure must not be hidden by an earlier refusal that passes, as while Redis loads its dataset.
+    fn is_news(&self, is_denied: bool) -> bool {
+        let is_first = !self.has_warned.swap(true, Ordering::Relaxed);
+        let is_first_denial = is_denied && !self.has_warned_of_denial.swap(true, Ordering::Relaxed);
+        is_first || is_first_denial
     }
 }
 
@@ -300,6 +312,20 @@ mod tests {
         membership.failed(lost);
         membership.failed(unreachable);
         assert!(membership.needs_leave());
+    }
+
+    #[test]
+    fn a_missing_permission_is_told_also_after_another_refusal() {
+        let membership = Membership::new();
+        let told = [false, false, true, true, false].map(|is_denied| membership.is_news(is_denied));
+        assert_eq!(told, [true, false, true, false, false]);
+        membership.joined(Renewed {
+            now: 1,
+            change: 1,
+            has_more: false,
+            is_new: true,
+        });
+        assert!(membership.is_news(true) && !membership.is_news(true));
     }
 
     #[test]
