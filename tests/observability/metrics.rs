@@ -1,14 +1,20 @@
 //! Metrics, as a recorder gets them.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use metrics::{
+    Counter, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tidings::{Bus, HandlerOptions, Journal, Overflow};
-use tidings_testkit::{Node, Redis, memory_url, wait_for};
-use tokio::sync::Semaphore;
+use tidings_testkit::{Collected, Node, Redis, memory_url, wait_for};
+use tokio::runtime::Builder;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
 
 use super::traces::open_call_sites;
 
@@ -329,4 +335,75 @@ async fn tasks_that_one_response_wakes_send_their_next_events_in_one_frame() {
     let frames = recorded.value("tidings_frames_sent_total");
     // Two of each round, if the first event that follows were sent at once.
     assert!(frames < f64::from(ROUNDS + ROUNDS / 2), "{frames} frames");
+}
+
+/// A recorder that sends over the bus when a gauge falls for the first time, as a `tracing` subscriber
+/// may that a recorder logs to.
+#[derive(Default)]
+struct Talkative(Arc<TalkativeGauge>);
+
+#[derive(Default)]
+struct TalkativeGauge {
+    bus: OnceLock<Bus>,
+    has_sent: AtomicBool,
+}
+
+impl GaugeFn for TalkativeGauge {
+    fn increment(&self, _: f64) {}
+
+    fn decrement(&self, _: f64) {
+        if let Some(bus) = self.bus.get()
+            && !self.has_sent.swap(true, Ordering::Relaxed)
+        {
+            bus.try_feed("fallen", &1).unwrap();
+        }
+    }
+
+    fn set(&self, _: f64) {}
+}
+
+impl Recorder for Talkative {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        match key.name() {
+            "tidings_send_buffer_bytes" => Gauge::from_arc(Arc::clone(&self.0)),
+            _ => Gauge::noop(),
+        }
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[tokio::test]
+async fn a_recorder_may_send_over_the_bus() {
+    let (tell, received) = oneshot::channel();
+    // On a thread that nobody waits for: one that hangs is left behind.
+    std::thread::spawn(move || {
+        let recorder = Talkative::default();
+        let _recording = metrics::set_default_local_recorder(&recorder);
+        let mut runtime = Builder::new_current_thread();
+        runtime.enable_all().build().unwrap().block_on(async {
+            let node = Node::start(Bus::builder(&memory_url()).auto_register(false)).await;
+            let fallen: Collected<u64> = node.collect("fallen");
+            let _ = recorder.0.bus.set(node.bus().clone());
+            node.send_to_all("tick", &1).await.unwrap();
+            fallen.wait_for_len(1).await;
+            tell.send(()).unwrap();
+        });
+    });
+
+    let received = timeout(SOON, received).await;
+
+    received.expect("the send does not hang").unwrap();
 }

@@ -122,6 +122,14 @@ pub(crate) struct Level {
     told: AtomicUsize,
 }
 
+/// A change of a level, in steps.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "the gauge does not have it yet"]
+pub(crate) struct Change {
+    before: usize,
+    now: usize,
+}
+
 /// The step of a time, in seconds. Sums of a power of two are exact, so that they return to 0.
 const TICK: f64 = 1.0 / 1024.0;
 
@@ -194,9 +202,19 @@ impl Level {
         self.set(usize::try_from(ticks).unwrap_or(usize::MAX));
     }
 
-    /// Adds the change, because the buses and handlers of one process can share a gauge.
     pub(crate) fn set(&self, now: usize) {
+        self.add(self.note(now));
+    }
+
+    /// Notes the level, and returns its change, to be added once no lock is held: the recorder is code of
+    /// the application.
+    pub(crate) fn note(&self, now: usize) -> Change {
         let before = self.told.swap(now, Ordering::Relaxed);
+        Change { before, now }
+    }
+
+    /// Adds the change, because the buses and handlers of one process can share a gauge.
+    pub(crate) fn add(&self, Change { before, now }: Change) {
         if now > before {
             self.gauge.increment(float(now - before) * self.step);
         } else if now < before {

@@ -16,7 +16,7 @@ use tokio::task::yield_now;
 
 use crate::error::send::{FlushError, SendError};
 use crate::error::send_failure::{SendFailure, Unconfirmed};
-use crate::observe::metrics::Level;
+use crate::observe::metrics::{Change, Level};
 use crate::observe::reports::Reports;
 use crate::observe::trace::Carried;
 use crate::send::encoding::Encoding;
@@ -283,7 +283,10 @@ impl Outgoing {
                 written => break written,
             }
         };
-        drop((lock, encoding));
+        let change = self.note_bytes(state.bytes);
+        drop(lock);
+        self.level.add(change);
+        drop(encoding);
         let slot = slot.map_err(|error| send_error(event.name, error))?;
         // The send task waits only while the queue is empty.
         if slot.index == 0 {
@@ -380,7 +383,6 @@ impl Outgoing {
         open.meta.bytes += written;
         open.meta.events += 1;
         state.bytes += written;
-        self.set_bytes(state.bytes);
         state.events += 1;
         let has_closed = open.writer.len() >= FRAME || open.writer.events() >= EVENTS;
         if has_closed {
@@ -466,9 +468,10 @@ impl Outgoing {
     pub(crate) fn resolve(&self, meta: &FrameMeta, outcome: Outcome) {
         let mut state = self.state.lock();
         state.bytes -= meta.bytes;
-        self.set_bytes(state.bytes);
+        let change = self.note_bytes(state.bytes);
         state.events -= meta.events;
         drop(state);
+        self.level.add(change);
         meta.pending.resolve(outcome);
         self.room.notify_waiters();
     }
@@ -535,9 +538,9 @@ impl Outgoing {
         &self.bytes
     }
 
-    fn set_bytes(&self, bytes: usize) {
+    fn note_bytes(&self, bytes: usize) -> Change {
         self.bytes.store(bytes, Relaxed);
-        self.level.set(bytes);
+        self.level.note(bytes)
     }
 
     /// The number of events without an outcome.

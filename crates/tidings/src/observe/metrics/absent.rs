@@ -49,6 +49,9 @@ impl Gaps {
 #[derive(Debug)]
 pub(crate) struct Level;
 
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change;
+
 impl Level {
     pub(crate) fn of_receiving() -> Self {
         Self
@@ -83,6 +86,14 @@ impl Level {
 
     #[inline]
     pub(crate) fn set(&self, _now: usize) {}
+
+    #[inline]
+    pub(crate) fn note(&self, _now: usize) -> Change {
+        Change
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, _change: Change) {}
 }
 
 #[derive(Debug)]
