@@ -72,6 +72,8 @@ enum Account {
     },
     #[event("users.imported", opaque)]
     Imported(PathBuf),
+    #[event("user.moved", alias("city", "town"))]
+    Moved(Address),
     #[event("user.tagged")]
     Tagged(Vec<String>),
     #[event("users.reloaded")]
@@ -220,6 +222,7 @@ fn each_variant_is_an_event() {
         "user.deleted",
         "user.hidden",
         "user.merged",
+        "user.moved",
         "user.renamed",
         "user.tagged",
         "users.imported",
@@ -235,6 +238,7 @@ fn each_variant_is_an_event() {
         json!({"type": "string"})
     );
     assert_eq!(deleted["writes"]["required"], json!(["by", "id", "why"]));
+    assert_eq!(events["user.moved"]["alias"], json!({".city": ["town"]}));
     let merged = &events["user.merged"]["both"];
     assert_eq!(merged["items"][1], json!({"$ref": "#/definitions/Address"}));
     assert_eq!(events["user.tagged"]["both"]["type"], "array");

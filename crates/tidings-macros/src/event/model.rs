@@ -157,14 +157,12 @@ fn parse_variant(variant: &Variant, prefix: &str, of: &Ident) -> Result<EventVar
         Some(EventAttribute::Event(EventArguments { name, options })) => (name, options),
         None => (None, Options::default()),
     };
-    let mut about = About::without_fields(&variant.attrs, &options);
     let kind = match (name, newtype(&fields)) {
         (None, Some(field)) => nested(field, &options)?,
         (Some(name), Some(field)) if !has_serde(field) => {
             VariantKind::Payload(name.value(), field.ty.clone())
         }
         (name, _) => {
-            about = About::new(&variant.attrs, &fields, &options)?;
             let name = match name {
                 Some(name) => name.value(),
                 None => default_name(Some(prefix), &variant.ident)?,
@@ -177,11 +175,11 @@ fn parse_variant(variant: &Variant, prefix: &str, of: &Ident) -> Result<EventVar
         }
     };
     Ok(EventVariant {
+        about: About::new(&variant.attrs, &fields, &options)?,
         ident: variant.ident.clone(),
         fields,
         attributes: variant.attrs.clone(),
         kind,
-        about,
     })
 }
 
