@@ -147,6 +147,31 @@ enum Attributed {
     },
 }
 
+const BOUNDED: usize = 2;
+
+/// Its types have the names that a derive could give to its own.
+#[derive(Debug, PartialEq, Event)]
+enum Order {
+    Placed {
+        payload: OrderPlacedPayload,
+        schema: OrderPlacedPayloadSchema,
+        bounded: [u8; BOUNDED],
+    },
+    Both(OrderRemote, OrderBorrowed),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+struct OrderPlacedPayload(u8);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+struct OrderPlacedPayloadSchema(u8);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+struct OrderRemote(u8);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+struct OrderBorrowed(u8);
+
 async fn bus(format: Format) -> Bus {
     static BUSES: AtomicU32 = AtomicU32::new(0);
     let name = BUSES.fetch_add(1, Ordering::Relaxed);
@@ -262,6 +287,19 @@ async fn every_kind_of_variant_round_trips() {
         Account::Parent {
             depth: Some(Box::new(3)),
         },
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn no_name_of_a_field_type_collides_with_a_generated_one() {
+    assert_round_trips([
+        Order::Placed {
+            payload: OrderPlacedPayload(1),
+            schema: OrderPlacedPayloadSchema(2),
+            bounded: [3; BOUNDED],
+        },
+        Order::Both(OrderRemote(4), OrderBorrowed(5)),
     ])
     .await;
 }

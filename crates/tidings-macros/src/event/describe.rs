@@ -139,7 +139,7 @@ pub(super) fn schema_type(of: &Ident, variant: &EventVariant) -> Option<TokenStr
         #[schemars(crate = "::tidings::schemars", bound = #bound)]
         #[serde(#attributes)]
         #[allow(dead_code)]
-        struct #ident<const BOUNDED: bool = true> #fields #end
+        struct #ident<const __TIDINGS_BOUNDED: bool = true> #fields #end
     }))
 }
 

@@ -385,14 +385,21 @@ pub(super) fn variant_path(of: &Ident, variant: &EventVariant) -> String {
     format!("{}::{}", of.unraw(), variant.ident.unraw())
 }
 
+// The names of generated types begin with `__Tidings`: the types of the user's fields are resolved in
+// the same block, and would otherwise be hidden by generated ones of their name.
+
 pub(super) fn payload_ident(of: &Ident, variant: &EventVariant) -> Ident {
-    format_ident!("{of}{}Payload", variant.ident, span = variant.ident.span())
+    format_ident!(
+        "__Tidings{of}{}Payload",
+        variant.ident,
+        span = variant.ident.span()
+    )
 }
 
 fn remote_ident(of: &Ident) -> Ident {
-    format_ident!("{of}Remote")
+    format_ident!("__Tidings{of}Remote")
 }
 
 fn borrowed_ident(of: &Ident) -> Ident {
-    format_ident!("{of}Borrowed")
+    format_ident!("__Tidings{of}Borrowed")
 }
