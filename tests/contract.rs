@@ -108,6 +108,12 @@ async fn list(_: Value) -> Result<Undescribed, HandlerError> {
     Ok(Undescribed(7))
 }
 
+#[tidings::on("stock.either")]
+#[tidings::debug_handler]
+async fn either((): ()) -> Result<impl Serialize, HandlerError> {
+    Ok(7)
+}
+
 type Answer = Result<HashMap<String, u8>, HandlerError>;
 
 mod within {
@@ -217,6 +223,7 @@ fn each_variant_is_an_event() {
         "legacy",
         "plugin.loaded",
         "stock.count",
+        "stock.either",
         "stock.list",
         "stock.sums",
         "user.deleted",
@@ -276,6 +283,7 @@ fn handlers_are_listed_with_their_responses() {
     assert_eq!(count["response"]["both"]["format"], "uint32");
     assert_eq!(events["stock.list"]["both"], true);
     assert_eq!(events["stock.list"]["response"], json!({}));
+    assert_eq!(events["stock.either"]["response"], json!({}));
     let sums = &events["stock.sums"];
     assert_eq!(sums["handled_by"], json!(["within::loop"]));
     assert_eq!(sums["response"]["both"]["type"], "object");

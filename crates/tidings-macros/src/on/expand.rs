@@ -58,7 +58,7 @@ fn contract(model: &Model) -> TokenStream {
         ),
     };
     let response = match outcome {
-        // The type of an `impl Trait` has no name.
+        // A type with an `impl Trait` has no name.
         Type::Infer(_) => quote! { ::tidings::__private::DeclaredResponse::Unknown },
         outcome => quote! {{
             #[allow(unused_imports)]

@@ -1,6 +1,7 @@
 //! The model of a handler function.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens as _;
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned as _;
 use syn::{
@@ -52,7 +53,7 @@ pub(crate) fn parse_function(
     let outcome = match &function.sig.output {
         ReturnType::Default => parse_quote! { () },
         // `impl Trait` cannot be named, only inferred.
-        ReturnType::Type(_, ty) if matches!(**ty, Type::ImplTrait(_)) => parse_quote! { _ },
+        ReturnType::Type(_, ty) if has_impl(ty.to_token_stream()) => parse_quote! { _ },
         ReturnType::Type(_, ty) => (**ty).clone(),
     };
     Ok(Model {
@@ -115,6 +116,15 @@ fn check(signature: &Signature) -> Result<()> {
         return Err(Error::new_spanned(generic, message));
     }
     Ok(())
+}
+
+/// Returns whether a type is or contains an `impl Trait`.
+fn has_impl(ty: TokenStream) -> bool {
+    ty.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == "impl",
+        TokenTree::Group(group) => has_impl(group.stream()),
+        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+    })
 }
 
 /// Returns the types of the arguments.
