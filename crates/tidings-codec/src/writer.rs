@@ -106,11 +106,8 @@ impl FrameWriter {
             });
         }
         self.buffer.truncate(self.len);
-        match self.format {
-            Format::Json => self.append_json(&event, encode)?,
-            Format::MessagePack => self.append_message_pack(&event, encode)?,
-        }
-        self.check_room()?;
+        self.append(&event, encode)?;
+        self.check_room(&event)?;
 
         let bytes = self.buffer.len() - self.len;
         self.len = self.buffer.len();
@@ -148,18 +145,48 @@ impl FrameWriter {
         Bytes::from(self.buffer).slice(start..)
     }
 
-    fn check_room(&self) -> Result<(), WriteError> {
-        let bytes = self.buffer.len() - self.len;
-        let limit = Limits::FRAME - header_room(self.format) - tail(self.format).len();
+    fn check_room(&self, event: &NewEvent<'_>) -> Result<(), WriteError> {
+        let limit = Limits::FRAME - tail(self.format).len();
+        if self.buffer.len() <= limit && (self.events as usize) < Limits::EVENTS {
+            return Ok(());
+        }
+        let limit = limit - header_room(self.format);
+        let bytes = self.bytes_alone(event)?;
         if bytes > limit {
             return Err(WriteError::TooLarge { bytes, limit });
         }
-        if self.buffer.len() + tail(self.format).len() > Limits::FRAME
-            || self.events as usize == Limits::EVENTS
-        {
-            return Err(WriteError::Full);
+        Err(WriteError::Full)
+    }
+
+    /// Returns the size of the appended event in a frame of its own: without a comma, and with its own
+    /// time.
+    #[cold]
+    fn bytes_alone(&self, event: &NewEvent<'_>) -> Result<usize, EncodeError> {
+        let without_payload = |events, at| {
+            let mut writer = Self {
+                buffer: Vec::new(),
+                len: 0,
+                events,
+                at,
+                ..*self
+            };
+            writer.append(event, |_| Ok(()))?;
+            Ok::<_, EncodeError>(writer.buffer.len())
+        };
+        let bytes = self.buffer.len() - self.len;
+        Ok(bytes + without_payload(0, 0)? - without_payload(self.events, self.at)?)
+    }
+
+    #[inline]
+    fn append(
+        &mut self,
+        event: &NewEvent<'_>,
+        encode: impl FnOnce(Encoder<'_>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        match self.format {
+            Format::Json => self.append_json(event, encode),
+            Format::MessagePack => self.append_message_pack(event, encode),
         }
-        Ok(())
     }
 
     /// Returns the `at` to write: `None` if the previous one applies, 0 to end it.

@@ -235,6 +235,51 @@ fn a_full_frame_is_reported_and_can_be_read() {
 }
 
 #[test]
+fn a_frame_is_full_for_each_event_that_fits_into_a_new_one() {
+    let first = NewEvent {
+        at: Some(5),
+        ..NewEvent::to_all("first")
+    };
+    for format in [Format::Json, Format::MessagePack] {
+        for (at, to, meta) in [
+            (None, To::All, &[][..]),
+            (None, To::Others, &[]),
+            (None, To::All, &[("k", "v")]),
+            (Some(0), To::All, &[]),
+            (Some(5), To::All, &[]),
+            (Some(5), To::Others, &[("k", "v")]),
+            (Some(u64::MAX), To::Others, &[]),
+        ] {
+            let event = NewEvent {
+                name: "second",
+                to,
+                at,
+                meta,
+            };
+            let alone = |payload: usize| {
+                let mut writer = FrameWriter::new(format, NodeId::new(1));
+                writer.push(event, |into| into.encode(&"x".repeat(payload)))
+            };
+            let second = |payload: usize| {
+                let mut writer = FrameWriter::new(format, NodeId::new(1));
+                writer.push(first, |into| into.encode(&1)).unwrap();
+                writer.push(event, |into| into.encode(&"x".repeat(payload)))
+            };
+            let Err(WriteError::TooLarge { bytes, limit }) = alone(Limits::FRAME) else {
+                panic!("the payload alone fills a frame");
+            };
+            let longest = Limits::FRAME - (bytes - limit);
+            assert_eq!(alone(longest).unwrap(), limit);
+            let full = second(longest);
+            assert!(matches!(full, Err(WriteError::Full)), "{format} {event:?}");
+            let (one, other) = (alone(longest + 1), second(longest + 1));
+            assert!(matches!(one, Err(WriteError::TooLarge { .. })));
+            assert_eq!(format!("{one:?}"), format!("{other:?}"), "{event:?}");
+        }
+    }
+}
+
+#[test]
 fn a_frame_has_at_most_65_536_events() {
     for format in [Format::Json, Format::MessagePack] {
         let mut writer = FrameWriter::new(format, NodeId::new(1));
