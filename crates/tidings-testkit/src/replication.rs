@@ -1,9 +1,14 @@
 //! Replication by hand: masters and replicas.
 
+use std::collections::HashMap;
+
 use redis::FromRedisValue;
 
 use crate::collected::DEADLINE;
 use crate::{Redis, wait_for};
+
+/// The start of the password of a replica that is cut off. The right one follows.
+const WRONG_PASSWORD: &str = "a wrong password instead of ";
 
 /// # Replication
 impl Redis {
@@ -68,8 +73,12 @@ impl Redis {
     ///
     /// If Redis cannot be reached.
     pub async fn cut_replication(&self) {
+        let password = self.password_of_master().await;
         // The next login fails, and so do all that follow, also where the master has no password.
-        self.set_password_of_master("a wrong password").await;
+        if !password.starts_with(WRONG_PASSWORD) {
+            let wrong = format!("{WRONG_PASSWORD}{password}");
+            self.set_password_of_master(&wrong).await;
+        }
         self.command(&["CLIENT", "KILL", "TYPE", "master"]).await;
     }
 
@@ -79,8 +88,17 @@ impl Redis {
     ///
     /// If Redis cannot be reached.
     pub async fn restore_replication(&self) {
-        let password = self.at().password().unwrap_or_default();
-        self.set_password_of_master(password).await;
+        let password = self.password_of_master().await;
+        if let Some(password) = password.strip_prefix(WRONG_PASSWORD) {
+            self.set_password_of_master(password).await;
+        }
+    }
+
+    async fn password_of_master(&self) -> String {
+        let answer = self.command(&["CONFIG", "GET", "masterauth"]).await;
+        let settings = HashMap::<String, String>::from_redis_value(answer);
+        let mut settings = settings.expect("CONFIG GET answers settings");
+        settings.remove("masterauth").unwrap_or_default()
     }
 
     async fn set_password_of_master(&self, password: &str) {

@@ -103,6 +103,21 @@ async fn a_replica_that_is_cut_off_receives_nothing_until_it_is_restored() {
 }
 
 #[tokio::test]
+async fn a_restored_replica_has_the_password_of_its_master() {
+    let master = Redis::builder().password("hush-hush").start().await;
+    let replica = Redis::builder().replica_of(&master).start().await;
+
+    replica.cut_replication().await;
+    replica.cut_replication().await;
+    master.command(&["SET", "colour", "green"]).await;
+    replica.restore_replication().await;
+    wait_for("the replica has the value", SOON, async || {
+        replica.cli(&["GET", "colour"]).await == "green"
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_running_server_can_be_restarted() {
     let mut redis = Redis::start().await;
     let pid = redis.pid();
