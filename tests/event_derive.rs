@@ -399,6 +399,39 @@ async fn an_unknown_event_is_forwarded_in_the_format_of_the_bus() {
     assert_eq!(numbers.next().await, Some([1, 2]));
 }
 
+#[test]
+fn an_unknown_event_is_written_in_json_as_its_payload_would_be() {
+    fn assert_same(payload: &(impl Serialize + ?Sized)) {
+        let mut encoded = Vec::new();
+        Format::MessagePack.encode(payload, &mut encoded).unwrap();
+        let encoded = Payload::new(Format::MessagePack, &encoded);
+        let unknown = Unknown::decode("nobody.knows", encoded).unwrap();
+        let (mut direct, mut forwarded) = (Vec::new(), Vec::new());
+        let direct_result = Encoder::new(Format::Json, &mut direct).encode(payload);
+        let result = unknown.encode(Encoder::new(Format::Json, &mut forwarded));
+        assert_eq!(format!("{result:?}"), format!("{direct_result:?}"));
+        assert_eq!(forwarded, direct);
+    }
+    assert_same(&serde_json::json!({"list": [null, true, -7, u64::MAX, 1.5, "text"], "map": {}}));
+    for float in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        assert_same(&[float]);
+    }
+    assert_same(&BTreeMap::from([(7, "a"), (-7, "b")]));
+    assert_same(&BTreeMap::from([(true, 1)]));
+    assert_same(&BTreeMap::from([([1, 2], 1)]));
+    assert_same(&serde_json::Value::Null);
+    assert_same(&Bytes);
+}
+
+/// Bytes that are the text `abc`.
+struct Bytes;
+
+impl Serialize for Bytes {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(b"abc")
+    }
+}
+
 #[tokio::test]
 async fn an_enum_accepts_the_unknown_events_of_a_nested_enum() {
     let bus = bus(Format::MessagePack).await;

@@ -1,5 +1,6 @@
 //! The trait `Event`, the names of event types, and their keys.
 
+mod any_value;
 pub(crate) mod header;
 pub(crate) mod name;
 pub(crate) mod numbers;
@@ -16,6 +17,7 @@ use std::marker::PhantomData;
 use tidings_codec::{DecodeError, EncodeError, Encoder, Format, Payload, check_name};
 
 use crate::error::subscribe::SubscribeError;
+use crate::event::any_value::AnyValue;
 use crate::event::name::is_control_event;
 use crate::event::schema::Declarations;
 
@@ -264,6 +266,11 @@ impl Names {
 
 /// An event whose name this process does not know, with its payload still encoded: the content of
 /// the variant marked `#[event(other)]`.
+///
+/// A bus of the other format converts the payload when it sends the event. From MessagePack to JSON
+/// this is as if the value was sent in JSON: NaN, for example, is an error. From JSON to MessagePack
+/// the keys of maps stay texts, also where they are numbers to the sender: a type with such keys
+/// cannot read them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
     name: String,
@@ -296,11 +303,17 @@ impl Event for Unknown {
         if into.format() == self.format {
             return into.copy(self.payload());
         }
-        let value: serde_json::Value = self
-            .payload()
-            .decode()
-            .map_err(|error| EncodeError::Json(serde::ser::Error::custom(error)))?;
-        into.encode(&value)
+        let error = |error| EncodeError::Json(serde::ser::Error::custom(error));
+        match self.format {
+            Format::Json => {
+                let value: serde_json::Value = self.payload().decode().map_err(error)?;
+                into.encode(&value)
+            }
+            Format::MessagePack => {
+                let value: AnyValue = self.payload().decode().map_err(error)?;
+                into.encode(&value)
+            }
+        }
     }
 
     fn decode(name: &str, payload: Payload<'_>) -> Result<Self, DecodeError> {
