@@ -35,6 +35,8 @@ pub(super) fn normalize(mut schema: Value, annotations: &mut Annotations) -> Val
     if let Ok(schema) = <&mut Schema>::try_from(&mut schema) {
         RemoveRefSiblings::default().transform(schema);
     }
+    // Alternatives are ordered by their texts, and a dependency may have switched the order of keys off.
+    schema.sort_all_objects();
     schema
 }
 
