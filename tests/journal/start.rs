@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidings::{Bus, ConnectError, Failure, Journal, StartError};
 use tidings_testkit::{Collected, Node, Redis, wait_for};
 
-use super::journaled;
+use super::{has_received, journaled, send};
 
 /// Forgets all members, just after this one has renewed its lease: its next renewal is 3 s away.
 async fn forget_members(redis: &Redis, member: &Node) {
@@ -83,6 +83,26 @@ async fn a_missing_permission_is_named() {
     let url = redis.url_as("shop", "hush-hush");
     let refusal = refusal(journaled(Bus::builder(&url))).await;
     assert!(refusal.contains("xread"), "{refusal}");
+}
+
+#[tokio::test]
+async fn a_bus_starts_while_redis_rejects_writes_and_takes_its_durable_name_afterwards() {
+    for (setting, rejects, accepts) in
+        [("min-replicas-to-write", "1", "0"), ("maxmemory", "1", "0")]
+    {
+        let redis = Redis::start().await;
+        let sender = Node::start(journaled(Bus::builder(&redis.url()))).await;
+        send(&sender, 1..=1).await;
+        redis.command(&["CONFIG", "SET", setting, rejects]).await;
+
+        let journal = Journal::default().durable("billing");
+        let durable = Node::start(Bus::builder(&redis.url()).journal(journal)).await;
+        let ticks: Collected<u64> = durable.collect("tick");
+        redis.command(&["CONFIG", "SET", setting, accepts]).await;
+        send(&sender, 2..=2).await;
+
+        has_received(&ticks, 2).await;
+    }
 }
 
 #[tokio::test]

@@ -11,8 +11,9 @@ use crate::journal::durable::take;
 use crate::journal::options::Since;
 use crate::journal::position::identity::Identity;
 use crate::journal::position::{Followed, Place, RING};
+use crate::journal::role::{Durable, Role};
 use crate::journal::state::JournalState;
-use crate::keyspace::journal::answer::Answered;
+use crate::keyspace::journal::answer::{Answered, JournalError};
 use crate::keyspace::journal::{JournalStore, Uses};
 use crate::task::milliseconds;
 use crate::transport::journal::{JournalConnected, drive};
@@ -39,14 +40,27 @@ pub(crate) async fn begin(
         };
         let found = found(&*store, since, birth).await?;
         if let Some(durable) = &state.durable {
-            let role = take(&*store, durable).await;
-            let doing = "taking the durable name";
-            let role = role.map_err(|error| error.into_connect_error(doing))?;
-            durable.set_role(&role);
+            durable.set_role(&first_role(&*store, durable).await?);
         }
         Ok(found)
     };
     drive(driver, beginning).await
+}
+
+/// Tries to take the durable name. If Redis rejects all writes for now, the bus stands by, and its task
+/// tries again.
+async fn first_role(store: &dyn JournalStore, durable: &Durable) -> Result<Role, ConnectError> {
+    let error = match take(store, durable).await {
+        Ok(role) => return Ok(role),
+        Err(error) => error,
+    };
+    let is_refused = matches!(error, JournalError::Refused { .. });
+    let error = error.into_connect_error("taking the durable name");
+    if is_refused && !error.is_final() {
+        let holder = String::new();
+        return Ok(Role::Standby { holder });
+    }
+    Err(error)
 }
 
 async fn found(

@@ -49,7 +49,7 @@ pub enum DurableRole {
     Holder,
     /// Its handlers receive only what is addressed to it.
     Standby {
-        /// The bus whose handlers receive all events.
+        /// The bus whose handlers receive all events; `None` while Redis rejects the lease.
         holder: Option<NodeId>,
     },
 }

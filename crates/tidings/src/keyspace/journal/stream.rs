@@ -509,11 +509,13 @@ fn is_hidden(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(NoPerm | ResponseError))
 }
 
-/// Returns true for an error that does not come from the form of a command.
+/// Returns true for an error that comes neither from the form of a command, nor from a Redis that
+/// rejects all writes for now: a bus that does not start cannot trim the journal that filled Redis.
 fn is_telling(error: &RedisError) -> bool {
     use ServerErrorKind::{NoScript, ResponseError};
     let is_from_form = matches!(error.kind(), ErrorKind::Server(NoScript | ResponseError));
-    !is_from_form
+    let may_pass = matches!(error.code(), Some("OOM" | "NOREPLICAS" | "MISCONF"));
+    !is_from_form && !may_pass
 }
 
 impl JournalError {
