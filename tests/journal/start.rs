@@ -7,6 +7,8 @@ use tidings_testkit::{Collected, Node, Redis, wait_for};
 
 use super::{has_received, journaled, send};
 
+const SOON: Duration = Duration::from_secs(20);
+
 /// Forgets all members, just after this one has renewed its lease: its next renewal is 3 s away.
 async fn forget_members(redis: &Redis, member: &Node) {
     const MEMBERS: &str = "tidings:{default}:members";
@@ -103,6 +105,35 @@ async fn a_bus_starts_while_redis_rejects_writes_and_takes_its_durable_name_afte
 
         has_received(&ticks, 2).await;
     }
+}
+
+#[tokio::test]
+async fn a_journal_that_has_filled_redis_is_trimmed_after_a_restart_of_all() {
+    let redis = Redis::start().await;
+    let start = || {
+        let journal = Journal::default().durable("billing");
+        Node::start(Bus::builder(&redis.url()).journal(journal))
+    };
+    let before = start().await;
+    let payload = vec![7_u64; 20_000];
+    for _ in 0..100 {
+        before.send_to_all("large", &payload).await.unwrap();
+    }
+    before.shutdown(SOON).await.unwrap();
+    let memory = redis.cli(&["INFO", "memory"]).await;
+    let mut lines = memory.lines();
+    let used = lines.find_map(|line| line.strip_prefix("used_memory:"));
+    let used: u64 = used.unwrap().trim().parse().unwrap();
+    // More than one trim removes.
+    let limit = (used - (1 << 20)).to_string();
+    redis.command(&["CONFIG", "SET", "maxmemory", &limit]).await;
+
+    let after = start().await;
+
+    wait_for("there is room again", SOON, async || {
+        after.send_to_all("large", &payload).await.is_ok()
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::event::position::JournalPosition;
 use crate::journal::page_size::PageSize;
 use crate::journal::state::JournalState;
 use crate::keyspace::journal::answer::JournalError;
-use crate::keyspace::journal::{Entry, JournalStore, Page};
+use crate::keyspace::journal::{Entry, JournalStore};
 use crate::observe::journal::Look;
 use crate::task::milliseconds;
 use crate::task::random::jitter;
@@ -56,8 +56,11 @@ pub(crate) async fn keep_trimming(state: Arc<JournalState>, mut stage: watch::Re
 async fn trim(store: &dyn JournalStore, state: &JournalState) -> Result<(), JournalError> {
     // An old lack of memory does not count.
     let is_full = state.appending.take_full();
-    let Page { entries, floor, .. } = store.newest().await?;
-    let (Some(newest), Some(floor)) = (entries.last(), floor) else {
+    let page = store.newest().await?;
+    // A full Redis may have refused the floor after the last trim.
+    let first = page.first.filter(|_| is_full);
+    let floor = page.floor.map(|floor| floor.id).or(first);
+    let (Some(newest), Some(floor)) = (page.entries.last(), floor) else {
         // Writes a floor, if there is a journal.
         return store.trim(JournalPosition::START).await.map(drop);
     };
@@ -69,22 +72,22 @@ async fn trim(store: &dyn JournalStore, state: &JournalState) -> Result<(), Jour
     let mut oldest = JournalPosition::at(now.saturating_sub(milliseconds(max_age)));
     if is_full {
         let kept = used - used / 8;
-        let first = first_to_keep(store, state, (floor.id, used), kept).await?;
+        let first = first_to_keep(store, state, (floor, used), kept).await?;
         store.trim_when_full(first.max(oldest).min(newest)).await?;
         state.meter.trims.add(1);
     } else {
         if used > max_bytes {
             let kept = max_bytes - max_bytes / 64;
-            let first = first_to_keep(store, state, (floor.id, used), kept).await?;
+            let first = first_to_keep(store, state, (floor, used), kept).await?;
             oldest = oldest.max(first);
         }
         oldest = oldest.min(newest);
-        if oldest > floor.id && store.trim(oldest).await? {
+        if oldest > floor && store.trim(oldest).await? {
             state.meter.trims.add(1);
         }
     }
     state.meter.looked(Look {
-        oldest: oldest.max(floor.id),
+        oldest: oldest.max(floor),
         newest,
         bytes: used,
     });
