@@ -795,6 +795,68 @@ async fn a_past_rejection_is_not_reported_again() {
 }
 
 #[tokio::test]
+async fn while_redis_rejects_renewals_no_member_is_reported_gone() {
+    for (setting, rejects, accepts) in REFUSES_WRITES {
+        let redis = Redis::start().await;
+        let builder = || Bus::builder(&redis.url()).role("api").lease(LEASE);
+        let (a, b) = (Node::start(builder()).await, Node::start(builder()).await);
+        let observer = Node::start(Bus::builder(&redis.url()).membership(false)).await;
+        let reported = [&a, &observer].map(|node| changes(node));
+        for reported in &reported {
+            reported.wait_for_len(2).await;
+        }
+        redis.command(&["CONFIG", "SET", setting, rejects]).await;
+
+        // Redis removes the keys of a list that is not renewed for 4 s.
+        let began = Instant::now();
+        while began.elapsed() < LEASE * 5 {
+            for by in [&a, &observer] {
+                match by.members().await {
+                    Ok(listed) => assert_eq!(listed.len(), 2, "{:?}", began.elapsed()),
+                    Err(error) => assert!(error.to_string().contains("redis rejected it")),
+                }
+            }
+            let_pass(LEASE / 10).await;
+        }
+        observer.members().await.unwrap_err();
+        let error = a.send_to_role("api", "tick", &1).await.unwrap_err();
+        assert!(matches!(error, SendError::Members { .. }), "{error}");
+
+        redis.command(&["CONFIG", "SET", setting, accepts]).await;
+        wait_until_all_are_listed(&observer, &[a.id(), b.id()]).await;
+        let_pass(LEASE * 4).await;
+        for reported in &reported {
+            assert_eq!(reported.all().len(), 2, "{:?}", reported.all());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_member_whose_renewals_were_rejected_lists_all_once_they_are_accepted() {
+    let redis = Redis::start().await;
+    // The lease of the other one outlives the rejection.
+    let builder = || Bus::builder(&redis.url());
+    let (a, b) = (
+        Node::start(builder().lease(LEASE)).await,
+        Node::start(builder()).await,
+    );
+    wait_until_all_are_listed(&a, &[a.id(), b.id()]).await;
+    redis
+        .command(&["CONFIG", "SET", "min-replicas-to-write", "1"])
+        .await;
+    wait_for("its renewals are rejected", SOON, async || {
+        a.members().await.is_err()
+    })
+    .await;
+
+    redis
+        .command(&["CONFIG", "SET", "min-replicas-to-write", "0"])
+        .await;
+
+    assert_eq!(a.members().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn a_bus_started_while_redis_loads_its_dataset_is_a_member_afterwards() {
     let redis = Redis::builder()
         .config("rdbcompression", "no")

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidings_codec::NodeId;
 use tokio::sync::{Notify, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::keyspace::access::{KeyspaceAccess, NotDone};
@@ -64,6 +64,8 @@ pub(crate) struct LeaseTask {
     keyspace: Arc<KeyspaceAccess>,
     keys: Keys,
     renewal: Renewal,
+    /// The time of the last renewal that was accepted.
+    renewed: Instant,
     stage: watch::Receiver<Stage>,
 }
 
@@ -194,6 +196,7 @@ impl LeaseTask {
             keyspace,
             keys,
             renewal,
+            renewed: Instant::now(),
             stage,
         }
     }
@@ -256,6 +259,7 @@ impl LeaseTask {
         match answer {
             Ok(renewed) => {
                 self.renewal.started.get_or_insert(renewed.now);
+                self.renewed = Instant::now();
                 self.membership().joined(renewed);
                 // More leases have expired: removes the rest at once.
                 if renewed.has_more {
@@ -264,8 +268,7 @@ impl LeaseTask {
                     pause
                 }
             }
-            // A member stays one until its lease ends.
-            Err(error) if self.membership().is_member() && !error.is_denied() => {
+            Err(error) if self.stays_member(&error) => {
                 tracing::debug!(?error, "cannot renew the lease");
                 pause
             }
@@ -275,6 +278,13 @@ impl LeaseTask {
                 pause
             }
         }
+    }
+
+    /// Returns whether a member stays one after a renewal that failed. If Redis rejects renewals for
+    /// longer than the lease, it does not.
+    fn stays_member(&self, error: &NotDone) -> bool {
+        let has_ended = error.may_pass() && self.renewed.elapsed() >= self.renewal.lease;
+        self.membership().is_member() && !error.is_denied() && !has_ended
     }
 }
 

@@ -68,7 +68,8 @@ impl Roster {
         }
     }
 
-    /// Redis is unreachable, so no member can renew: restarts the time of missing members.
+    /// Redis is unreachable or rejects writes, so no member can renew: restarts the time of missing
+    /// members.
     pub(crate) fn reset_timers(&mut self) {
         self.known
             .values_mut()

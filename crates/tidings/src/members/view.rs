@@ -324,8 +324,10 @@ impl ViewTask {
         match self.load_hinted(must_load || hints.must_load, &hints).await {
             Ok(()) => Ok(hinted),
             Err(error) => {
+                let mut state = self.view.0.state.lock();
                 // They say why a member left, which the list does not.
-                self.view.0.state.lock().put_back(hints);
+                state.put_back(hints);
+                state.roster.reset_timers();
                 Err(error)
             }
         }

@@ -158,7 +158,9 @@ pub(super) static LEAVE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// After a long gap, no member may be left to remove the expired ones: they are left out.
+/// After a long gap, no member may be left to remove the expired ones: they are left out. But while
+/// Redis rejects writes, no member can renew, and a list without renewals expires: that is an error. A
+/// write that changes nothing tells it.
 pub(super) static LIST: LazyLock<Script> = LazyLock::new(|| {
     script(
         r"
@@ -166,12 +168,21 @@ pub(super) static LIST: LazyLock<Script> = LazyLock::new(|| {
         local gap = now - (tonumber(redis.call('HGET', renewals, 'last')) or now)
         local all = redis.call('ZRANGE', member_list, 0, -1, 'WITHSCORES')
         local members = {}
+        local is_any_expired = false
         for i = 1, #all, 2 do
             local description = redis.call('HGET', descriptions, all[i])
             local is_expired = now > tonumber(all[i + 1])
                 and gap > (lease_in(description) or 0) + reconnect_time
+            is_any_expired = is_any_expired or is_expired
             if description and not is_expired then
                 members[#members + 1] = {all[i], description}
+            end
+        end
+        if is_any_expired or #all == 0 then
+            local written = redis.pcall('ZADD', member_list, 'XX', 0, '')
+            local words = type(written) == 'table' and written.err or ''
+            for _, code in ipairs({'OOM', 'NOREPLICAS', 'MISCONF', 'READONLY'}) do
+                if string.find(words, code, 1, true) then return written end
             end
         end
         return {last_change(), members}
