@@ -857,6 +857,34 @@ async fn a_member_whose_renewals_were_rejected_lists_all_once_they_are_accepted(
 }
 
 #[tokio::test]
+async fn a_crash_is_reported_in_time_after_the_clock_of_redis_went_back() {
+    let redis = Redis::start().await;
+    let builder = || Bus::builder(&redis.url()).lease(LEASE);
+    let node = Node::start(builder()).await;
+    let reported = changes(&node);
+    let (crashed, _) = crash(builder()).await;
+    reported
+        .wait_for(|change| has_joined(change, crashed))
+        .await;
+
+    // As if it had gone back by an hour.
+    let ahead = r"
+        local hour = 3600000
+        for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+            redis.call('ZINCRBY', KEYS[1], hour, id)
+        end
+        redis.call('HINCRBY', KEYS[2], 'last', hour)";
+    redis
+        .command(&["EVAL", ahead, "2", MEMBERS, RENEWALS])
+        .await;
+
+    reported
+        .wait_for(|change| left(change, crashed).is_some())
+        .await;
+    assert_eq!(departures(&reported), [(crashed, LeaveReason::Vanished)]);
+}
+
+#[tokio::test]
 async fn a_bus_started_while_redis_loads_its_dataset_is_a_member_afterwards() {
     let redis = Redis::builder()
         .config("rdbcompression", "no")

@@ -75,12 +75,21 @@ pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
             return {now, change, 0, 1}
         end
 
+        local function lease_of(other)
+            local its_lease = lease_in(redis.call('HGET', descriptions, other)) or lease
+            return math.min(its_lease, max_lease)
+        end
+
         local before = redis.call('HMGET', renewals, 'last', 'gaps')
         local gap = now - (tonumber(before[1]) or 0)
         local gaps = {}
-        -- The clock of Redis was set back: stored times are useless.
+        -- The clock of Redis was set back: stored times are useless. Each member that is alive renews
+        -- its lease before it ends.
         if gap < 0 then
             gap = 2 * max_lease
+            for _, other in ipairs(redis.call('ZRANGE', member_list, 0, -1)) do
+                redis.call('ZADD', member_list, 'LT', now + lease_of(other), other)
+            end
         else
             for length, ended in string.gmatch(before[2] or '', '(%d+)@(%d+)') do
                 if tonumber(ended) <= now then
@@ -125,8 +134,7 @@ pub(super) static RENEW: LazyLock<Script> = LazyLock::new(|| {
         for i = 1, #expired, 2 do
             if removed == max_removed then break end
             local other, since = expired[i], now - expired[i + 1]
-            local its_lease = lease_in(redis.call('HGET', descriptions, other)) or lease
-            its_lease = math.min(its_lease, max_lease)
+            local its_lease = lease_of(other)
             local is_certain = its_lease >= lease or since >= lease
             if is_certain and not is_excused(its_lease) then
                 removed, change = removed + 1, change + 1
