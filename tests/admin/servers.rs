@@ -69,6 +69,17 @@ async fn a_single_server_tells_its_state() {
 }
 
 #[tokio::test]
+async fn the_stored_names_may_take_the_time_that_was_set() {
+    let redis = Redis::start().await;
+    let admin = admin(&redis.url()).timeout(Duration::from_secs(20));
+    redis.command(&["CLIENT", "PAUSE", "3000", "ALL"]).await;
+
+    let stored = admin.stored().await;
+
+    assert!(stored.is_ok(), "{stored:?}");
+}
+
+#[tokio::test]
 async fn the_settings_have_no_secret() {
     let redis = Redis::builder().password("hush-hush").start().await;
 

@@ -1,11 +1,12 @@
 //! The names of what a namespace has stored in Redis.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use tokio::time::timeout;
 
 use crate::admin::keys;
-use crate::admin::look::{DOING, TIMEOUT};
+use crate::admin::look::DOING;
 use crate::error::connect::ConnectError;
 use crate::namespace::Namespace;
 use crate::transport::server::role::Role;
@@ -71,13 +72,14 @@ impl StoredName {
 pub(super) async fn stored(
     servers: &Servers,
     namespace: &Namespace,
+    limit: Duration,
 ) -> Result<Stored, ConnectError> {
     let mut last = None;
     for located in servers.locate().await? {
         if !may_have_keys(servers, &located) {
             continue;
         }
-        let listed = timeout(TIMEOUT, list(servers, namespace, &located)).await;
+        let listed = timeout(limit, list(servers, namespace, &located, limit)).await;
         match listed.unwrap_or(Err(ConnectError::timed_out(DOING))) {
             Ok(Some(stored)) => return Ok(stored),
             Ok(None) => {}
@@ -101,6 +103,7 @@ async fn list(
     servers: &Servers,
     namespace: &Namespace,
     located: &Located,
+    limit: Duration,
 ) -> Result<Option<Stored>, ConnectError> {
     let access = servers.access(located);
     let mut line = access
@@ -110,7 +113,7 @@ async fn list(
         return Ok(None);
     }
     let access = line.access.clone();
-    let listed = line.ask(DOING, async |client| {
+    let listed = line.ask_within(limit, DOING, async |client| {
         let mut stored = Stored::default();
         let mut is_cut = false;
         let prefix = format!("{}:", namespace.channel());

@@ -39,7 +39,7 @@ impl Admin {
 
     /// Sets the time that a server has to accept a connection, and to answer each question. The default
     /// is 2 s. All questions together take at most five times as long: a field that is not known by then
-    /// is `None` or empty.
+    /// is `None` or empty. [`stored`](Self::stored) has this time for each server.
     ///
     /// ```no_run
     /// # use tidings::prelude::*;
@@ -108,7 +108,7 @@ impl Admin {
     /// # Ok(()) }
     /// ```
     pub async fn stored(&self) -> Result<Stored, ConnectError> {
-        stored::stored(&self.servers, &self.namespace).await
+        stored::stored(&self.servers, &self.namespace, self.timeout).await
     }
 
     async fn look(&self, with_settings: bool) -> Result<Vec<Server>, ConnectError> {
