@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use tidings::{Bus, Failure, LoadError, SendFailure, Shared, StoreError, Unconfirmed};
+use tidings::{
+    Bus, Failure, LoadError, SendFailure, Shared, SharedOptions, StoreError, Unconfirmed,
+};
 use tidings_testkit::{Node, Redis, wait_for};
 
 use crate::shared_state::maps::{soon, user, users};
@@ -562,6 +564,40 @@ async fn a_write_without_permission_to_write_or_to_notify_is_not_done() {
         .await;
     limit.set(&2).await.unwrap_err();
     assert_eq!(redis.cli(&["HGET", KEY, "value"]).await, "1");
+}
+
+#[tokio::test]
+async fn a_write_that_may_not_notify_leaves_the_expiry_as_it_was() {
+    let redis = Redis::builder()
+        .user("shop on >hush-hush ~* &* +@all")
+        .start()
+        .await;
+    // Redis 6.2 cannot tell beforehand.
+    let can_tell = "return redis.acl_check_cmd and 1 or 0";
+    if redis.cli(&["EVAL", can_tell, "0"]).await == "0" {
+        return;
+    }
+    let start = async || Node::start(Bus::builder(&redis.url_as("shop", "hush-hush"))).await;
+    let (node, other) = (start().await, start().await);
+    let limit = limit(&node);
+    let hour = SharedOptions::new().ttl(Duration::from_hours(1));
+    let expiring = other.shared_with::<u64>("limit", hour).unwrap();
+    let expiry = async || redis.cli(&["TTL", KEY]).await;
+    let may_notify = async |rule| redis.command(&["ACL", "SETUSER", "shop", rule]).await;
+    limit.set(&1).await.unwrap();
+
+    may_notify("-publish").await;
+    limit.clear().await.unwrap_err();
+    assert_eq!(expiry().await, "-1");
+    expiring.set(&2).await.unwrap_err();
+    assert_eq!(expiry().await, "-1");
+
+    may_notify("+publish").await;
+    expiring.set(&3).await.unwrap();
+    may_notify("-publish").await;
+    limit.set(&4).await.unwrap_err();
+    assert_ne!(expiry().await, "-1");
+    assert_eq!(redis.cli(&["HGET", KEY, "value"]).await, "3");
 }
 
 #[tokio::test]

@@ -5,11 +5,20 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
+/// The beginning of all scripts. A notification that is denied must not change the expiry of the old
+/// value, but nor must a denied change of the expiry come after a notification. Redis 6.2 cannot tell
+/// beforehand.
+const PROLOGUE: &str = r#"
+local function may_publish(command, channel)
+    return not redis.acl_check_cmd or redis.acl_check_cmd(command, channel, "")
+end
+"#;
+
 // A script is not rolled back. So the order is: commands that fail on a full or read-only Redis,
 // commands that a user may be denied, then the rest. The version is first written unchanged: a user
 // who may do that may write the value, too. A nonce that no bus made is shown as `?`.
 pub(super) static WRITE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
+    script(
         r#"
 local found = redis.call("HMGET", KEYS[1], "format", "value", "version", "nonce", "ttl", "restored")
 local was = found[4] or ""
@@ -23,12 +32,14 @@ end
 if #was > 64 or string.find(was, "%W") then was = "?" end
 redis.call("HSET", KEYS[1], "version", found[3] or ARGV[10])
 local version = string.format("%.0f", redis.call("HINCRBY", KEYS[1], "version", 1))
-if ARGV[9] == "" then
-    redis.call("PERSIST", KEYS[1])
-    redis.call("HDEL", KEYS[1], "ttl")
-else
-    redis.call("PEXPIRE", KEYS[1], ARGV[9])
-    redis.call("HSET", KEYS[1], "ttl", ARGV[9])
+if may_publish(ARGV[11], ARGV[3]) then
+    if ARGV[9] == "" then
+        redis.call("PERSIST", KEYS[1])
+        redis.call("HDEL", KEYS[1], "ttl")
+    else
+        redis.call("PEXPIRE", KEYS[1], ARGV[9])
+        redis.call("HSET", KEYS[1], "ttl", ARGV[9])
+    end
 end
 redis.call(ARGV[11], ARGV[3], '{"event":"tidings.shared","data":{"key":"' .. ARGV[4]
     .. '","version":' .. version .. ',"nonce":"' .. ARGV[7]
@@ -41,7 +52,7 @@ return {1, {false, false, version, was, false, false}}
 
 // Removing a missing field comes first: a full Redis allows it, and the writes after it.
 pub(super) static CLEAR: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
+    script(
         r#"
 local found = redis.call("HMGET", KEYS[1], "version", "nonce")
 local was = found[2] or ""
@@ -52,7 +63,7 @@ end
 redis.call("HDEL", KEYS[1], "nothing")
 redis.call("HSET", KEYS[1], "version", found[1] or ARGV[4])
 local version = string.format("%.0f", redis.call("HINCRBY", KEYS[1], "version", 1))
-redis.call("PEXPIRE", KEYS[1], ARGV[5])
+if may_publish(ARGV[6], ARGV[1]) then redis.call("PEXPIRE", KEYS[1], ARGV[5]) end
 redis.call(ARGV[6], ARGV[1], '{"event":"tidings.shared","data":{"key":"' .. ARGV[2]
     .. '","version":' .. version .. ',"nonce":"' .. ARGV[3]
     .. '","previous":"' .. was .. '","cleared":true}}')
@@ -65,7 +76,7 @@ return {version, was}
 
 // A restored copy stores its nonce in `restored`, too; any later write has another nonce.
 pub(super) static RESTORE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
+    script(
         r#"
 local found = redis.call("HMGET", KEYS[1], "format", "value", "version", "nonce", "restored")
 local was = found[4] or ""
@@ -73,10 +84,12 @@ local is_older = was ~= "" and was == found[5]
     and (tonumber(found[3]) or 0) < tonumber(ARGV[3])
 if (found[1] or found[2] or was ~= "") and not is_older then return 0 end
 redis.call("HSET", KEYS[1], "version", ARGV[3])
-if ARGV[5] == "" then
-    redis.call("PEXPIRE", KEYS[1], ARGV[7])
-else
-    redis.call("PERSIST", KEYS[1])
+if may_publish(ARGV[8], ARGV[1]) then
+    if ARGV[5] == "" then
+        redis.call("PEXPIRE", KEYS[1], ARGV[7])
+    else
+        redis.call("PERSIST", KEYS[1])
+    end
 end
 redis.call(ARGV[8], ARGV[1], '{"event":"tidings.shared","data":{"key":"' .. ARGV[2] .. '"}}')
 if ARGV[5] == "" then
@@ -89,3 +102,7 @@ return 1
 "#,
     )
 });
+
+fn script(code: &str) -> Script {
+    Script::new(&format!("{PROLOGUE}{code}"))
+}
