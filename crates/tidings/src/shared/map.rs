@@ -184,8 +184,9 @@ where
     /// that was in progress at the call. A `set` or `update` after the call stays, however late the
     /// invalidation is repeated.
     ///
-    /// At most 10,000 keys are pending; beyond that the whole map is invalidated. `shutdown` sends
-    /// pending invalidations until its deadline, and reports the rest as
+    /// At most 10,000 keys wait to be sent again; beyond that the whole map is invalidated, and all
+    /// its entries are removed from Redis. `shutdown` sends pending invalidations until its
+    /// deadline, and reports the rest as
     /// [`Failure::Invalidation`](crate::Failure::Invalidation).
     ///
     /// ```

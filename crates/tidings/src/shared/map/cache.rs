@@ -274,14 +274,17 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         self.loading.forget(key);
     }
 
-    /// Invalidates an entry, and maybe all, until Redis confirms it.
-    pub(crate) fn invalidate(&mut self, key: &K) -> Generation {
-        let generation = self.invalid.add(key);
-        match self.invalid.len() {
-            Some(_) => self.forget(key),
-            None => self.forget_all(),
+    /// Invalidates an entry until Redis confirms it, by a call that the caller ends.
+    pub(crate) fn begin_invalidation(&mut self, key: &K) -> Generation {
+        self.forget(key);
+        self.invalid.begin_call(key)
+    }
+
+    /// Ends that call. If it is one of too many that failed, all entries are invalidated.
+    pub(crate) fn end_invalidation(&mut self) {
+        if self.invalid.end_call() {
+            self.forget_all();
         }
-        generation
     }
 
     /// Removes all entries, which may have changed.

@@ -28,9 +28,12 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
     /// Removes an entry, now or by a task that repeats the invalidation until Redis accepts it.
     pub(crate) async fn invalidate(self: &Arc<Self>, key: &K) -> Result<(), StoreError> {
         let field = self.field(key)?;
-        let generation = self.lock().invalidate(key);
+        let generation = self.lock().begin_invalidation(key);
         // It is repeated if it fails or its future is dropped.
-        let unfinished = Unfinished(Some(self));
+        let unfinished = Unfinished {
+            replica: self,
+            is_finished: false,
+        };
         match self.send_removal(key, &field, generation).await {
             Ok(()) => unfinished.finish(),
             Err(error) if is_permanent(&error) => {
@@ -41,6 +44,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
             Err(error) => {
                 let shared = &self.keys.name;
                 tracing::warn!(shared, error = %report(&error), "an invalidation will be repeated until redis accepts it");
+                drop(unfinished);
                 let is_all = self.lock().invalid.len().is_none();
                 let one = || Changed::Some(vec![key.clone()]);
                 self.watchers
@@ -199,18 +203,22 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
 }
 
 /// An invalidation in progress, which is repeated if its future is dropped.
-struct Unfinished<'a, K: Key, V: Shareable>(Option<&'a Arc<MapReplica<K, V>>>);
+struct Unfinished<'a, K: Key, V: Shareable> {
+    replica: &'a Arc<MapReplica<K, V>>,
+    is_finished: bool,
+}
 
 impl<K: Key, V: Shareable> Unfinished<'_, K, V> {
     fn finish(mut self) {
-        self.0 = None;
+        self.is_finished = true;
     }
 }
 
 impl<K: Key, V: Shareable> Drop for Unfinished<'_, K, V> {
     fn drop(&mut self) {
-        if let Some(replica) = self.0 {
-            replica.spawn_repeat();
+        self.replica.lock().end_invalidation();
+        if !self.is_finished {
+            self.replica.spawn_repeat();
         }
     }
 }
@@ -363,6 +371,41 @@ mod tests {
             writing.await;
             assert_eq!(ages.settled().await, HashMap::from([(7, 42)]), "{name}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn concurrent_invalidations_that_redis_accepts_never_become_one_of_the_whole_map() {
+        let ages = Ages::start("concurrent").await;
+        ages.map.set(&7, &1).await.unwrap();
+        let held = ages.place.hold().await;
+        let keys = 100..=100 + MAX_KEYS;
+        let mut calls = pin!(join_all(
+            keys.map(async |key| ages.map.invalidate(&key).await)
+        ));
+        assert!(poll!(&mut calls).is_pending());
+
+        drop(held);
+        let accepted = calls.await.iter().all(Result::is_ok);
+
+        assert!(accepted);
+        assert_eq!(ages.map.pending_invalidations(), Some(0));
+        ages.map.set(&8, &2).await.unwrap();
+        assert_eq!(ages.settled().await, HashMap::from([(7, 1), (8, 2)]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn concurrent_invalidations_that_fail_become_one_of_the_whole_map() {
+        let ages = Ages::start("concurrent-failures").await;
+        ages.map.set(&7, &1).await.unwrap();
+        let held = ages.place.hold().await;
+        let keys = 100..=100 + MAX_KEYS;
+
+        let calls = join_all(keys.map(async |key| ages.map.invalidate(&key).await)).await;
+
+        assert!(calls.iter().all(Result::is_ok));
+        assert_eq!(ages.map.pending_invalidations(), None);
+        drop(held);
+        assert_eq!(ages.settled().await, HashMap::new());
     }
 
     #[tokio::test(start_paused = true)]

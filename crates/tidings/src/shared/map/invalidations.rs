@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use foldhash::fast::RandomState;
 
-/// The maximal number of pending keys. Beyond it the whole map is invalid.
+/// The maximal number of keys that wait to be sent again. Beyond it the whole map is invalid.
 pub(crate) const MAX_KEYS: usize = 10_000;
 
 /// The entries in Redis that this process has invalidated and Redis has not removed yet. They are
@@ -13,6 +13,8 @@ pub(crate) const MAX_KEYS: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct Invalidations<K> {
     keys: HashMap<K, Generation, RandomState>,
+    /// The number of calls that wait for an answer. Each has at most one of the keys.
+    calls: usize,
     /// The invalidation of the whole map, once there were too many keys.
     all: Option<Generation>,
     last: Generation,
@@ -28,6 +30,7 @@ impl<K> Default for Invalidations<K> {
     fn default() -> Self {
         Self {
             keys: HashMap::default(),
+            calls: 0,
             all: None,
             last: Generation(0),
             is_repeating: false,
@@ -36,16 +39,25 @@ impl<K> Default for Invalidations<K> {
 }
 
 impl<K: Clone + Eq + Hash> Invalidations<K> {
-    pub(crate) fn add(&mut self, key: &K) -> Generation {
+    /// Adds an invalidation that a call sends. The caller ends the call.
+    pub(crate) fn begin_call(&mut self, key: &K) -> Generation {
         self.last.0 += 1;
-        let is_full = self.keys.len() >= MAX_KEYS && !self.keys.contains_key(key);
+        self.calls += 1;
+        self.keys.insert(key.clone(), self.last);
+        self.last
+    }
+
+    /// Ends a call. If Redis did not accept its invalidation, that has to be sent again. Returns
+    /// whether there are now too many of these, so that the whole map is invalid.
+    pub(crate) fn end_call(&mut self) -> bool {
+        self.calls -= 1;
+        // The keys of other calls do not count: Redis may accept them.
+        let is_full = self.keys.len() > MAX_KEYS + self.calls;
         if is_full {
             self.keys = HashMap::default();
             self.all = Some(self.last);
-        } else {
-            self.keys.insert(key.clone(), self.last);
         }
-        self.last
+        is_full
     }
 
     /// Returns whether this entry must not be read or stored.
@@ -127,11 +139,18 @@ pub(crate) enum Next<K> {
 mod tests {
     use super::*;
 
+    /// Adds an invalidation that Redis does not accept.
+    fn fail(invalidations: &mut Invalidations<usize>, key: usize) -> Generation {
+        let generation = invalidations.begin_call(&key);
+        invalidations.end_call();
+        generation
+    }
+
     #[test]
     fn a_second_invalidation_during_the_first_is_sent_again() {
         let mut invalidations = Invalidations::default();
-        let first = invalidations.add(&7);
-        let second = invalidations.add(&7);
+        let first = fail(&mut invalidations, 7);
+        let second = fail(&mut invalidations, 7);
         invalidations.confirm(&7, first);
         assert_eq!(invalidations.next(10), Next::Keys(vec![(7, second)]));
         invalidations.confirm(&7, second);
@@ -142,31 +161,45 @@ mod tests {
     fn too_many_invalidations_become_one_of_the_whole_map() {
         let mut invalidations = Invalidations::default();
         for key in 0..MAX_KEYS {
-            invalidations.add(&key);
+            fail(&mut invalidations, key);
         }
         assert_eq!(invalidations.len(), Some(MAX_KEYS));
         assert!(!invalidations.contains(&MAX_KEYS));
-        invalidations.add(&7);
+        fail(&mut invalidations, 7);
         assert_eq!(invalidations.len(), Some(MAX_KEYS), "a known key adds none");
 
-        invalidations.add(&MAX_KEYS);
+        fail(&mut invalidations, MAX_KEYS);
 
         assert_eq!(invalidations.next(10), Next::All);
         assert!(invalidations.contains(&(MAX_KEYS + 1)));
-        invalidations.add(&7);
+        fail(&mut invalidations, 7);
         let all = invalidations.all().unwrap();
         invalidations.confirm_all(all);
         assert!(invalidations.is_empty());
     }
 
     #[test]
+    fn only_keys_without_a_call_count_as_too_many() {
+        let mut invalidations = Invalidations::default();
+        for key in 0..=MAX_KEYS {
+            invalidations.begin_call(&key);
+        }
+        for _ in 0..MAX_KEYS {
+            assert!(!invalidations.end_call());
+        }
+        assert_eq!(invalidations.len(), Some(MAX_KEYS + 1));
+        assert!(invalidations.end_call());
+        assert_eq!(invalidations.len(), None);
+    }
+
+    #[test]
     fn invalidations_while_that_of_the_whole_map_is_sent_stay_single() {
         let mut invalidations = Invalidations::default();
         for key in 0..=MAX_KEYS {
-            invalidations.add(&key);
+            fail(&mut invalidations, key);
         }
         let sent = invalidations.all().unwrap();
-        let later = invalidations.add(&7);
+        let later = fail(&mut invalidations, 7);
 
         invalidations.confirm_all(sent);
 
