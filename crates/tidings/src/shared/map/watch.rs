@@ -9,7 +9,7 @@ use tokio::time::{Duration, sleep};
 use crate::error::send_failure::SendFailure;
 use crate::error::shared::LoadError;
 use crate::keyspace::access::Availability;
-use crate::shared::map::entry::Key;
+use crate::shared::map::entry::{Entry, Key};
 use crate::shared::map::replica::MapReplica;
 use crate::shared::map::watchers::MapChange;
 use crate::shared::options::Shareable;
@@ -62,7 +62,7 @@ pub(crate) fn watch_entry<K: Key, V: Shareable>(
     let following = Following {
         look: Arc::clone(&look),
         changed: replica.watchers.watch(key),
-        known: replica.peek(key).map(|entry| entry.nonce),
+        known: replica.peek(key).map(|entry| identity(&entry)),
         way: replica.keyspace.watch(),
         replica: Arc::clone(replica),
         key: key.clone(),
@@ -78,7 +78,7 @@ pub(crate) fn watch_entry<K: Key, V: Shareable>(
 struct Following<K: Key, V: Shareable> {
     look: Arc<Notify>,
     changed: watch::Receiver<()>,
-    /// The nonce of the state that was returned last.
+    /// The [`identity`] of the state that was returned last.
     known: Option<Arc<str>>,
     way: watch::Receiver<Availability>,
     replica: Arc<MapReplica<K, V>>,
@@ -106,11 +106,11 @@ impl<K: Key, V: Shareable> Following<K, V> {
                 }
                 changed = self.changed.changed() => changed.ok()?,
             }
-            let (nonce, latest) = self.read().await;
-            if self.known.as_ref() == Some(&nonce) {
+            let (identity, latest) = self.read().await;
+            if self.known.as_ref() == Some(&identity) {
                 continue;
             }
-            self.known = Some(nonce);
+            self.known = Some(identity);
             return Some(latest);
         }
     }
@@ -122,7 +122,7 @@ impl<K: Key, V: Shareable> Following<K, V> {
             let mut way = self.way.clone();
             way.mark_unchanged();
             match self.replica.read(&self.key).await {
-                Ok(entry) => return (entry.nonce, EntryState::of(entry.value)),
+                Ok(entry) => return (identity(&entry), EntryState::of(entry.value)),
                 Err(LoadError::Unread { .. }) => {
                     tokio::select! {
                         _ = way.changed() => {}
@@ -153,9 +153,48 @@ impl<V> EntryState<V> {
     }
 }
 
+/// Returns the nonce of the entry, and the same for every absent one: negative entries have nonces,
+/// too.
+fn identity<V>(entry: &Entry<V>) -> Arc<str> {
+    match entry.value {
+        Ok(None) => "".into(),
+        _ => Arc::clone(&entry.nonce),
+    }
+}
+
 /// Waits for the end of the bus.
 async fn closed(way: &mut watch::Receiver<Availability>) {
     let is_closed =
         |way: &Availability| matches!(way, Err(SendFailure::Closed | SendFailure::RuntimeEnded));
     let _ = way.wait_for(is_closed).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::{Bus, SharedMap};
+
+    #[tokio::test]
+    async fn a_negative_entry_after_a_removal_is_no_other_state() {
+        let bus = Bus::builder("memory:negative-after-removal");
+        let bus = bus.start().await.unwrap();
+        let names: SharedMap<u64, String> = bus.map("names").unwrap();
+        names.set(&7, &"Ada".to_owned()).await.unwrap();
+        let mut changes = names.watch(&7);
+        names.remove(&7).await.unwrap();
+        assert!(matches!(changes.changed().await, Some(EntryState::Absent)));
+
+        let loader = || async { Ok::<_, Infallible>(None) };
+        let loaded = names.get_or_load_optional(&7, loader).await.unwrap();
+
+        assert_eq!(loaded, None);
+        assert!(changes.changed().now_or_never().is_none());
+        names.set(&7, &"Bob".to_owned()).await.unwrap();
+        let next = changes.changed().await.unwrap();
+        assert!(matches!(next, EntryState::Present(name) if *name == "Bob"));
+    }
 }
