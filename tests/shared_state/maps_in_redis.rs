@@ -380,6 +380,90 @@ async fn a_map_deleted_by_another_program_is_detected() {
 }
 
 #[tokio::test]
+async fn the_deletion_of_the_entries_alone_is_detected() {
+    let redis = Redis::start().await;
+    let node = checking_often(&redis).await;
+    let users = users_with_ada(&node).await;
+    let mut changes = users.watch(&7);
+
+    redis.command(&["DEL", ENTRIES]).await;
+
+    assert!(matches!(
+        soon(changes.changed()).await,
+        Some(EntryState::Absent)
+    ));
+    assert_eq!(users.get(&7).await.unwrap(), None);
+    assert_eq!(users.stale_since(), None);
+}
+
+#[tokio::test]
+async fn a_write_after_the_deletion_of_the_entries_does_not_hide_it() {
+    let redis = Redis::start().await;
+    let (a, b) = redis.two_nodes().await;
+    let (here, there) = (users_with_ada(&a).await, users(&b));
+    hears_all(&b, &a).await;
+    there.get(&7).await.unwrap();
+
+    redis.command(&["DEL", ENTRIES]).await;
+    here.set(&8, &user("Bob")).await.unwrap();
+
+    // Long before the next comparison.
+    for users in [&here, &there] {
+        wait_until_cached(users, 7, None).await;
+        assert_eq!(users.get(&7).await.unwrap(), None);
+        assert_eq!(users.get(&8).await.unwrap().unwrap().name, "Bob");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_the_last_entry_is_no_loss() {
+    let redis = Redis::start().await;
+    let node = checking_often(&redis).await;
+    let brief = MapOptions::new().ttl(Duration::from_millis(1_500));
+    let users: SharedMap<u64, User> = node.map_with("users", brief).unwrap();
+    let mut changes = users.watch_all();
+    let set = async |key| {
+        users.set(&key, &user("Ada")).await.unwrap();
+        key
+    };
+
+    let removed = set(7).await;
+    assert_eq!(
+        soon(changes.changed()).await,
+        Some(MapChange::Entry(removed))
+    );
+    users.remove(&removed).await.unwrap();
+    assert_eq!(
+        soon(changes.changed()).await,
+        Some(MapChange::Entry(removed))
+    );
+    let cleared = set(8).await;
+    assert_eq!(
+        soon(changes.changed()).await,
+        Some(MapChange::Entry(cleared))
+    );
+    users.clear().await.unwrap();
+    assert_eq!(soon(changes.changed()).await, Some(MapChange::All));
+    let expired = set(9).await;
+    assert_eq!(
+        soon(changes.changed()).await,
+        Some(MapChange::Entry(expired))
+    );
+    wait_for("the entries expire", SOON, async || {
+        redis.cli(&["EXISTS", ENTRIES]).await == "0"
+    })
+    .await;
+    let checks = calls(&redis, "hmget").await;
+    wait_for("the map is compared twice", SOON, async || {
+        calls(&redis, "hmget").await >= checks + 2
+    })
+    .await;
+    let last = set(10).await;
+
+    assert_eq!(soon(changes.changed()).await, Some(MapChange::Entry(last)));
+}
+
+#[tokio::test]
 async fn the_locks_of_loaders_expire_by_themselves() {
     let redis = Redis::start().await;
     let node = redis.node().await;

@@ -28,9 +28,8 @@ pub(crate) trait Values {
     /// Reads a value.
     fn read(&self, key: &str) -> Answer<Found>;
 
-    /// Reads the stamps under these keys in one round trip. An error of one does not affect the
-    /// others.
-    fn stamps(&self, keys: Vec<String>) -> Answer<Vec<Result<Stamp, KeyError>>>;
+    /// Reads stamps in one round trip. An error of one does not affect the others.
+    fn stamps(&self, keys: Vec<StampKeys>) -> Answer<Vec<Result<FoundStamp, KeyError>>>;
 
     /// Writes a value and sends its notification, atomically.
     fn write(&self, key: &str, writing: Writing) -> Answer<Attempt>;
@@ -41,6 +40,22 @@ pub(crate) trait Values {
     /// Restores a value that Redis lost and sends a notification, atomically, unless the key has
     /// another value than an older restored copy.
     fn restore(&self, key: &str, copy: Restoring) -> Answer<bool>;
+}
+
+/// A request for a stamp.
+#[derive(Clone, Debug)]
+pub(crate) struct StampKeys {
+    pub(crate) stamp: String,
+    /// The hash of a map's entries, to find out whether there are any.
+    pub(crate) entries: Option<String>,
+}
+
+/// A stamp, and what was found with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FoundStamp {
+    pub(crate) stamp: Stamp,
+    /// The hash of entries was requested, and there is none.
+    pub(crate) has_no_entries: bool,
 }
 
 /// The value under a key.
@@ -132,25 +147,35 @@ impl<C: KeyConnection> Values for RedisKeys<C> {
         Box::pin(async move { Found::of(fields.await?) })
     }
 
-    fn stamps(&self, keys: Vec<String>) -> Answer<Vec<Result<Stamp, KeyError>>> {
-        let read = |key| {
+    fn stamps(&self, keys: Vec<StampKeys>) -> Answer<Vec<Result<FoundStamp, KeyError>>> {
+        let read = |keys: &StampKeys| {
             let mut read = redis::cmd("HMGET");
-            read.arg(key).arg(&[VERSION, NONCE]);
+            read.arg(&keys.stamp).arg(&[VERSION, NONCE]);
             read
         };
-        let answers = self
-            .connection
-            .read_all(keys.into_iter().map(read).collect());
+        let count = |keys: &StampKeys| {
+            let mut count = redis::cmd("HLEN");
+            count.arg(keys.entries.as_ref()?);
+            Some(count)
+        };
+        let commands = keys.iter().map(read).chain(keys.iter().filter_map(count));
+        let answers = self.connection.read_all(commands.collect());
         let needs = self.needs.clone();
         Box::pin(async move {
-            let stamp = |answer| {
-                let (version, nonce) = parsed(answer, &needs)?;
-                Stamp::of(version, nonce)
-            };
-            let answers = answers
+            let mut stamps = answers
                 .await
                 .map_err(|error| error.into_key_error(&needs))?;
-            Ok(answers.into_iter().map(stamp).collect())
+            let mut counts = stamps.split_off(keys.len().min(stamps.len())).into_iter();
+            let found = |(keys, stamp): (StampKeys, _)| {
+                let count = keys.entries.and_then(|_| counts.next());
+                let (version, nonce) = parsed(stamp, &needs)?;
+                let count = count.map(|count| parsed::<u64>(count, &needs));
+                Ok(FoundStamp {
+                    stamp: Stamp::of(version, nonce)?,
+                    has_no_entries: count.transpose()? == Some(0),
+                })
+            };
+            Ok(keys.into_iter().zip(stamps).map(found).collect())
         })
     }
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant as Clock, sleep_until};
 use crate::error::send_failure::SendFailure;
 use crate::keyspace::access::Availability;
 use crate::keyspace::answer::KeyError;
-use crate::keyspace::stamp::Stamp;
+use crate::keyspace::value::FoundStamp;
 use crate::observe::health::HealthState;
 use crate::shared::refresh::{Outcome, RefreshState, Round};
 use crate::shared::replica::{Replica, in_time};
@@ -140,8 +140,8 @@ enum Done {
     Refreshed(Arc<dyn Replica>, Round, Outcome),
 }
 
-/// The stamp under a key, or why it cannot be read.
-type Found = Result<Stamp, KeyError>;
+/// The stamp of a replica in Redis, or why it cannot be read.
+type Found = Result<FoundStamp, KeyError>;
 
 /// Releases all waiting callers and marks all replicas as stale, also after a panic.
 impl Drop for ReconcileTask {
@@ -229,7 +229,7 @@ impl ReconcileTask {
         self.comparison = Comparison::Running;
         let keys = replicas
             .iter()
-            .map(|replica| replica.key().to_owned())
+            .map(|replica| replica.stamp_keys())
             .collect();
         let timeout = self.inputs.timeout;
         self.work.push(Box::pin(async move {
@@ -305,7 +305,8 @@ impl ReconcileTask {
 
     fn apply_stamps(&mut self, replicas: Vec<Arc<dyn Replica>>, found: Vec<Found>) {
         for (replica, found) in replicas.into_iter().zip(found) {
-            let is_same = found.is_ok_and(|stamp| Some(stamp) == replica.stamp());
+            let is_same = found
+                .is_ok_and(|found| !found.has_no_entries && Some(found.stamp) == replica.stamp());
             if !is_same || catch_unwind(AssertUnwindSafe(|| replica.confirm())).is_err() {
                 // If there is no stamp, the refresh finds out why.
                 replica.refresh_state().request_refresh();
@@ -341,6 +342,7 @@ mod tests {
     use super::*;
     use crate::Bus;
     use crate::keyspace::Keyspace;
+    use crate::keyspace::stamp::Stamp;
 
     /// A replica that makes the reconciler panic.
     struct Trap(RefreshState);

@@ -9,12 +9,21 @@ use tokio::time::{Instant as Clock, timeout};
 use crate::error::send_failure::SendFailure;
 use crate::keyspace::Keyspace;
 use crate::keyspace::stamp::Stamp;
+use crate::keyspace::value::StampKeys;
 use crate::shared::refresh::{Outcome, RefreshState};
 
 /// The copy of this process of a shared value, or its cache of a map.
 pub(crate) trait Replica: Send + Sync {
     /// The hash in Redis whose fields `version` and `nonce` are the stamp.
     fn key(&self) -> &str;
+
+    /// What a comparison with Redis reads.
+    fn stamp_keys(&self) -> StampKeys {
+        StampKeys {
+            stamp: self.key().to_owned(),
+            entries: None,
+        }
+    }
 
     /// The stamp of this replica; `None` if only another read can tell.
     fn stamp(&self) -> Option<Stamp>;

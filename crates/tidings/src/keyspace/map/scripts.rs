@@ -45,9 +45,10 @@ return {stamp[1], stamp[2], unexpired(redis.call('HGET', KEYS[2], ARGV[1])), clo
 /// new version and the nonce before it; or `false`, the stamp, the current entry, and the time.
 ///
 /// The hash expires with the last of its entries, unless one of them does not: the field `until` of
-/// the stamp is that time, or `never`. Until then, each write of an entry that expires removes those
-/// of three random entries that have expired: if each write is of a new key, two thirds of the hash
-/// have not expired.
+/// the stamp is that time, or `never`. If the hash is missing before it, Redis has lost entries: the
+/// notification then names no nonce before it, which empties every cache. Each write of an entry
+/// that expires removes those of three random entries that have expired: if each write is of a new
+/// key, two thirds of the hash have not expired.
 pub(crate) const WRITE: &str = with_time!(
     r#"
 local stamp = redis.call('HMGET', KEYS[1], 'version', 'nonce', 'until')
@@ -69,7 +70,10 @@ if string.find(stamp[1] or '', '%D') then
 end
 local version = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'version', 1))
 local last, ends = stamp[3] or 'never', ''
-if redis.call('HLEN', KEYS[2]) == 0 then last = '0' end
+if redis.call('HLEN', KEYS[2]) == 0 then
+  if stamp[3] and (tonumber(last) or now + 1) > now then was = '?' end
+  last = '0'
+end
 if ARGV[9] == '' then last = 'never' else
   ends = string.format('@%.0f', now + ARGV[9])
   if last ~= 'never' then
@@ -100,7 +104,7 @@ return {{version, was}, {false, false, false, false}}
 /// publishes. Returns the new version and the nonce before it. Removing a missing field comes first: a
 /// full Redis allows it, and the writes after it.
 pub(crate) const REMOVE: &str = r#"
-redis.call('HGET', KEYS[2], ARGV[4])
+local is_last = redis.call('HGET', KEYS[2], ARGV[4]) and redis.call('HLEN', KEYS[2]) == 1
 redis.call('HGET', KEYS[3], ARGV[4])
 local stamp = redis.call('HMGET', KEYS[1], 'version', 'nonce')
 local was = stamp[2] or ''
@@ -108,7 +112,7 @@ if #was > 64 or string.find(was, '%W') then was = '?' end
 if string.find(stamp[1] or '', '%D') then
   return redis.error_reply('ERR the version is not an integer')
 end
-redis.call('HDEL', KEYS[1], 'nothing')
+redis.call('HDEL', KEYS[1], is_last and 'until' or 'nothing')
 local version = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'version', 1))
 redis.call('HSET', KEYS[1], 'nonce', ARGV[3])
 redis.call('HDEL', KEYS[3], ARGV[4])
@@ -127,7 +131,7 @@ if #was > 64 or string.find(was, '%W') then was = '?' end
 if string.find(stamp[1] or '', '%D') then
   return redis.error_reply('ERR the version is not an integer')
 end
-redis.call('HDEL', KEYS[1], 'nothing')
+redis.call('HDEL', KEYS[1], 'until')
 local version = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'version', 1))
 redis.call('HSET', KEYS[1], 'nonce', ARGV[3])
 redis.call('DEL', KEYS[3])

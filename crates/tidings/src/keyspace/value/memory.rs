@@ -6,8 +6,8 @@ use crate::keyspace::answer::{Answer, KeyError};
 use crate::keyspace::memory::MemoryKeys;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::{
-    Attempt, CLEARED_TTL_MS, Cleared, Clearing, Found, Restoring, Values, Writing, Written,
-    inlined, notification,
+    Attempt, CLEARED_TTL_MS, Cleared, Clearing, Found, FoundStamp, Restoring, StampKeys, Values,
+    Writing, Written, inlined, notification,
 };
 
 impl Values for MemoryKeys {
@@ -15,11 +15,16 @@ impl Values for MemoryKeys {
         self.query(|stored| stored.found(key))
     }
 
-    fn stamps(&self, keys: Vec<String>) -> Answer<Vec<Result<Stamp, KeyError>>> {
+    /// Memory loses no entries.
+    fn stamps(&self, keys: Vec<StampKeys>) -> Answer<Vec<Result<FoundStamp, KeyError>>> {
         self.query(|stored| {
-            keys.iter()
-                .map(|key| Ok(stored.found(key).stamp()))
-                .collect()
+            let found = |keys: &StampKeys| {
+                Ok(FoundStamp {
+                    stamp: stored.found(&keys.stamp).stamp(),
+                    has_no_entries: false,
+                })
+            };
+            keys.iter().map(found).collect()
         })
     }
 

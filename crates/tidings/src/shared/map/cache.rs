@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant as Clock;
 
 use crate::keyspace::stamp::Stamp;
+use crate::keyspace::value::FoundStamp;
 use crate::shared::map::entry::{Entry, Loaded, Reading};
 use crate::shared::map::invalidations::{Generation, Invalidations};
 use crate::shared::map::single_flight::SingleFlight;
@@ -242,9 +243,21 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         *stamp == self.stamp || *stamp == state.stamp || known.any(|nonce| *nonce == stamp.nonce)
     }
 
+    /// Returns whether Redis has entries, unless it has lost them.
+    pub(crate) fn has_entries(&self) -> bool {
+        let now = Clock::now();
+        let is_there = |entry: &Entry<V>| {
+            !entry.nonce.is_empty() && entry.until.is_none_or(|until| until > now)
+        };
+        self.entries.values().any(is_there)
+    }
+
     /// Redis held this stamp after the request.
-    pub(crate) fn follow(&mut self, state: &CacheState, stamp: Stamp) -> Changed<K> {
-        if self.had_since(state, &stamp) {
+    pub(crate) fn follow(&mut self, state: &CacheState, found: FoundStamp) -> Changed<K> {
+        let stamp = found.stamp;
+        // All entries may have expired since.
+        let is_lost = found.has_no_entries && stamp == self.stamp && self.has_entries();
+        if !is_lost && self.had_since(state, &stamp) {
             return self.confirm();
         }
         self.stale_since = None;
@@ -349,6 +362,13 @@ mod tests {
             _ => format!("n{version}"),
         };
         Stamp { version, nonce }
+    }
+
+    fn found(version: u64) -> FoundStamp {
+        FoundStamp {
+            stamp: stamp(version),
+            has_no_entries: false,
+        }
     }
 
     fn entry(value: u32) -> Entry<u32> {
@@ -477,9 +497,9 @@ mod tests {
     fn only_another_stamp_in_redis_drops_entries() {
         let mut cache = cache();
         let state = cache.state();
-        assert_eq!(cache.follow(&state, stamp(1)), Changed::Some(vec![]));
+        assert_eq!(cache.follow(&state, found(1)), Changed::Some(vec![]));
         assert_eq!(cached_keys(&mut cache), [1, 2, 3]);
-        assert_eq!(cache.follow(&state, stamp(2)), Changed::All);
+        assert_eq!(cache.follow(&state, found(2)), Changed::All);
         assert!(cached_keys(&mut cache).is_empty());
         assert_eq!(cache.stamp(), &stamp(2));
     }
@@ -490,10 +510,33 @@ mod tests {
         cache.receive(Some(&[1]), stamp(2), "n1");
         let state = cache.state();
         cache.receive(Some(&[2]), stamp(3), "n2");
-        assert_eq!(cache.follow(&state, stamp(2)), Changed::Some(vec![]));
+        assert_eq!(cache.follow(&state, found(2)), Changed::Some(vec![]));
         assert_eq!(cache.stamp(), &stamp(3));
-        assert_eq!(cache.follow(&state, stamp(1)), Changed::All);
+        assert_eq!(cache.follow(&state, found(1)), Changed::All);
         assert!(cached_keys(&mut cache).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn entries_that_redis_lost_are_dropped_unless_they_have_expired() {
+        let empty = FoundStamp {
+            has_no_entries: true,
+            ..found(1)
+        };
+        let mut cache = Cache::new(10);
+        cache.insert(1, Entry::absent(), &stamp(1));
+        assert!(!cache.has_entries());
+        let until = Some(Clock::now() + Duration::from_secs(1));
+        cache.insert(2, Entry { until, ..entry(2) }, &stamp(1));
+        assert!(cache.has_entries());
+        let state = cache.state();
+        let mut expired = Cache::new(10);
+        expired.insert(1, Entry::absent(), &stamp(1));
+        expired.insert(2, Entry { until, ..entry(2) }, &stamp(1));
+
+        assert_eq!(cache.follow(&state, empty.clone()), Changed::All);
+        assert_eq!(cache.stamp(), &stamp(1));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(expired.follow(&state, empty), Changed::Some(vec![]));
     }
 
     #[test]
@@ -501,7 +544,7 @@ mod tests {
         let mut cache = Cache::new(10);
         let state = cache.state();
         cache.insert(1, entry(1), &stamp(1));
-        assert_eq!(cache.follow(&state, stamp(0)), Changed::Some(vec![]));
+        assert_eq!(cache.follow(&state, found(0)), Changed::Some(vec![]));
         assert_eq!(cached_keys(&mut cache), [1]);
         assert_eq!(cache.stamp(), &stamp(1));
     }

@@ -21,6 +21,7 @@ use crate::keyspace::access::KeyspaceAccess;
 use crate::keyspace::answer::{Answer, KeyError};
 use crate::keyspace::map::Found;
 use crate::keyspace::stamp::Stamp;
+use crate::keyspace::value::{FoundStamp, StampKeys};
 use crate::namespace::MapKeys;
 use crate::observe::reports::Reports;
 use crate::receive::control::ControlEvent;
@@ -209,7 +210,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         self.reports.failure(Failure::Shared { shared, source });
     }
 
-    /// A foreign value lies under the stamp's key: empties the cache.
+    /// A foreign value lies under the stamp's key or that of the entries: empties the cache.
     fn stamp_unreadable(&self, words: String) {
         let source = LoadError::Foreign {
             shared: self.keys.name.clone(),
@@ -329,6 +330,14 @@ impl<K: Key, V: Shareable> Replica for MapReplica<K, V> {
         &self.keys.stamp
     }
 
+    fn stamp_keys(&self) -> StampKeys {
+        let has_entries = self.lock().has_entries();
+        StampKeys {
+            stamp: self.keys.stamp.clone(),
+            entries: has_entries.then(|| self.keys.entries.clone()),
+        }
+    }
+
     fn stamp(&self) -> Option<Stamp> {
         Some(self.lock().stamp().clone())
     }
@@ -349,27 +358,27 @@ impl<K: Key, V: Shareable> Replica for MapReplica<K, V> {
         patience: Duration,
     ) -> BoxFuture<'static, Outcome> {
         let state = self.lock().state();
-        let stamps = keyspace.stamps(vec![self.keys.stamp.clone()]);
+        let stamps = keyspace.stamps(vec![self.stamp_keys()]);
         Box::pin(async move {
             let read = async {
                 let stamps = stamps.await.map_err(KeyError::into_reason)?;
                 match stamps.into_iter().next() {
                     Some(Err(KeyError::Foreign(words))) => Ok(Err(words)),
-                    Some(stamp) => stamp.map(Ok).map_err(KeyError::into_reason),
-                    None => Ok(Ok(Stamp::default())),
+                    Some(found) => found.map(Ok).map_err(KeyError::into_reason),
+                    None => Ok(Ok(FoundStamp::default())),
                 }
             };
-            let stamp = match in_time(patience, read).await? {
-                Ok(stamp) => stamp,
+            let found = match in_time(patience, read).await? {
+                Ok(found) => found,
                 Err(words) => {
                     self.stamp_unreadable(words);
                     return Ok(());
                 }
             };
             let mut notified = self.notified.subscribe();
-            let had = notified.wait_for(|()| self.lock().had_since(&state, &stamp));
+            let had = notified.wait_for(|()| self.lock().had_since(&state, &found.stamp));
             let _ = timeout(NOTIFICATION_DELAY, had).await;
-            let changed = self.lock().follow(&state, stamp);
+            let changed = self.lock().follow(&state, found);
             self.watchers.notify(&changed);
             self.watchers.recheck_entries();
             Ok(())
