@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tidings::{Bus, Shared};
+use tidings::{Bus, Shared, SharedMap};
 use tidings_testkit::{Cluster, Node, wait_for};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::interval;
 
 use super::events::KEY;
@@ -171,6 +171,40 @@ async fn keys_are_used_while_their_slot_moves() {
 
     let counted = counting.end().await;
     assert_eq!((counted.not_done, counted.unknown), (0, 0), "{counted:?}");
+}
+
+#[tokio::test]
+async fn no_entry_is_left_out_of_all_entries_during_a_failover() {
+    const ENTRIES: usize = 20_000;
+    // On a slow machine, the servers take each other for dead after the usual 1.5 seconds.
+    let cluster = Cluster::builder().node_timeout(Duration::from_secs(15));
+    let cluster = cluster.start().await;
+    let node = Node::start(Bus::builder(&cluster.url())).await;
+    let ages: SharedMap<usize, usize> = node.map("ages").unwrap();
+    let entry = |age: usize| [age.to_string(), format!("json 1 n {age}")];
+    let entries: Vec<String> = (0..ENTRIES).flat_map(entry).collect();
+    let mut write = vec!["HSET", "tidings:{default}:map:ages"];
+    write.extend(entries.iter().map(String::as_str));
+    cluster.owner_of(KEY).await.command(&write).await;
+
+    let reads = async {
+        loop {
+            if let Ok(all) = ages.all().await {
+                assert_eq!(all.len(), ENTRIES);
+            }
+            // An error may come at once.
+            yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = cluster.failover(KEY) => {}
+        () = reads => {}
+    }
+
+    wait_for("all entries are read", SOON, async || {
+        ages.all().await.is_ok_and(|all| all.len() == ENTRIES)
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Shared maps: many small values in one hash, with leases for loaders.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use redis::{Script, ScriptInvocation};
@@ -8,7 +8,7 @@ use serde_json::json;
 use tidings_codec::Format;
 
 use crate::keyspace::answer::{Answer, KeyError};
-use crate::keyspace::redis::{KeyConnection, RedisKeys};
+use crate::keyspace::redis::{ConnectionNumber, KeyConnection, KeyRequest, RedisKeys, parsed};
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::milliseconds;
 use crate::namespace::MapKeys;
@@ -78,6 +78,8 @@ pub(crate) struct Page {
     pub(crate) next: u64,
     pub(crate) entries: Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) now: u64,
+    /// The cursor is valid only over this connection: another server has another order.
+    pub(crate) from: ConnectionNumber,
 }
 
 pub(crate) trait Maps {
@@ -106,7 +108,7 @@ pub(crate) trait Maps {
     fn map_len(&self, map: &MapKeys) -> Answer<u64>;
 
     /// Returns a page of entries. Pages from cursor 0 to 0 contain each entry that exists all the
-    /// time.
+    /// time, if all are from the same connection.
     fn page(&self, map: &MapKeys, from: u64) -> Answer<Page>;
 }
 
@@ -249,12 +251,20 @@ impl<C: KeyConnection> Maps for RedisKeys<C> {
         let mut scan = redis::cmd("HSCAN");
         scan.arg(&map.entries).arg(from).arg("COUNT").arg(PAGE_SIZE);
         let time = self.ask::<(u64, u64)>(redis::cmd("TIME"));
-        let scanned = self.ask(scan);
+        let scanned = self.connection.run_numbered(KeyRequest::Command(scan));
+        let needs = Arc::clone(&self.needs);
         Box::pin(async move {
             let (time, scanned) = futures_util::join!(time, scanned);
-            let ((seconds, micros), (next, entries)) = (time?, scanned?);
+            let (seconds, micros) = time?;
+            let (scanned, from) = scanned.map_err(|error| error.into_key_error(&needs))?;
+            let (next, entries) = parsed(Ok(scanned), &needs)?;
             let now = seconds * 1_000 + micros / 1_000;
-            Ok(Page { next, entries, now })
+            Ok(Page {
+                next,
+                entries,
+                now,
+                from,
+            })
         })
     }
 }

@@ -18,10 +18,16 @@ pub(crate) trait KeyConnection: Clone + fmt::Debug + Send + Sync + 'static {
     /// Runs a request. It is never repeated if it may have been done.
     fn run(&self, request: KeyRequest) -> Carried<Value>;
 
+    /// As [`run`](Self::run), and returns the connection that the answer came over.
+    fn run_numbered(&self, request: KeyRequest) -> Carried<(Value, ConnectionNumber)>;
+
     /// Runs commands that only read. They travel together, and an error of one does not affect the
     /// others.
     fn read_all(&self, commands: Vec<Cmd>) -> Carried<Vec<RedisResult<Value>>>;
 }
+
+/// Identifies a connection, and so the run of one server process; `None` if it is used once.
+pub(crate) type ConnectionNumber = Option<u64>;
 
 /// The answer to a request on keys.
 pub(crate) type Carried<T> = BoxFuture<'static, Result<T, NoAnswer>>;

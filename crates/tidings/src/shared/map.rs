@@ -354,25 +354,23 @@ where
     }
 
     /// Returns all entries in Redis, read in steps: an entry that changes during the call may be
-    /// the old or the new one. Entries that cannot be decoded are left out, and reported as
+    /// the old or the new one. If another server takes over during the call, it begins again.
+    /// Entries that cannot be decoded are left out, and reported as
     /// [`Failure::Shared`](crate::Failure::Shared).
     ///
     /// # Errors
     ///
-    /// As [`len`](Self::len).
+    /// As [`len`](Self::len), and when another server takes over in each of 3 attempts.
     pub async fn all(&self) -> Result<HashMap<K, Arc<V>>, LoadError> {
-        let mut all = HashMap::new();
-        let take = |key, value| {
-            all.insert(key, value);
-        };
-        self.replica.for_each(take).await?;
-        Ok(all)
+        self.replica.all().await
     }
 
     /// Returns a page of about 500 entries in Redis, for maps that are too large for [`all`](Self::all).
     /// The first page has the cursor 0. An entry that is there all the time is on one of the pages, or
-    /// on two of them. Entries that cannot be decoded are left out, as by `all`. Redis returns a small
-    /// map as one page, and `memory:` every map.
+    /// on two of them, as long as the same server process answers. After a failover, a restart, or the
+    /// move of the keys to another node of a cluster, a cursor from before it leaves out entries
+    /// without an error: begin again with 0. Entries that cannot be decoded are left out, as by `all`.
+    /// Redis returns a small map as one page, and `memory:` every map.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -397,7 +395,7 @@ where
     pub async fn page(&self, cursor: u64) -> Result<MapPage<K, V>, LoadError> {
         let mut entries = Vec::new();
         let mut take = |key, value| entries.push((key, value));
-        let next = self.replica.page(cursor, &mut take).await?;
+        let (next, _) = self.replica.page(cursor, &mut take).await?;
         let next = Some(next).filter(|next| *next != 0);
         Ok(MapPage { entries, next })
     }

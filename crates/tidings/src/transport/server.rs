@@ -237,7 +237,7 @@ impl Server {
         driver: Driver,
         hides_role: bool,
     ) -> SendHalf {
-        let keys = ServerKeys(client.limited());
+        let keys = ServerKeys::new(client.limited());
         SendHalf {
             publisher: Box::new(RedisSendHalf {
                 hides_role: Arc::new(AtomicBool::new(hides_role)),

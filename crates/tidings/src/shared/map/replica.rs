@@ -29,7 +29,7 @@ use crate::shared::contained::{ContainedDrop, discard};
 use crate::shared::map::cache::{Cache, Changed, Discarded, NOTIFICATION_DELAY};
 use crate::shared::map::changed::MapChanged;
 use crate::shared::map::entry::{
-    Entry, Key, Reading, entry_name, field_of, fingerprint, key_of, read_entry,
+    Entry, Key, Reading, entry_name, field_of, fingerprint, read_entry,
 };
 use crate::shared::map::options::MapOptions;
 use crate::shared::map::single_flight::Ticket;
@@ -139,41 +139,6 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         self.request(|keys| keys.map_len(&self.keys)).await
     }
 
-    /// Calls `take` for every decodable entry, page by page.
-    pub(crate) async fn for_each(&self, mut take: impl FnMut(K, Arc<V>)) -> Result<(), LoadError> {
-        let mut from = 0;
-        loop {
-            from = self.page(from, &mut take).await?;
-            if from == 0 {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Calls `take` for every decodable entry of a page, and returns the cursor of the next; 0 at the end.
-    pub(crate) async fn page(
-        &self,
-        from: u64,
-        take: &mut impl FnMut(K, Arc<V>),
-    ) -> Result<u64, LoadError> {
-        let requested = Instant::now();
-        let page = self.request(|keys| keys.page(&self.keys, from)).await?;
-        for (field, bytes) in page.entries {
-            match key_of(&self.keys.name, &field) {
-                Ok(key) if self.lock().invalid.contains(&key) => {}
-                Ok(key) => {
-                    let field = String::from_utf8_lossy(&field);
-                    let entry = self.entry(&field, Some(&bytes), page.now, requested);
-                    if let Ok(Some(value)) = entry.value {
-                        take(key, value);
-                    }
-                }
-                Err(error) => self.report_once(&String::from_utf8_lossy(&field), &field, error),
-            }
-        }
-        Ok(page.next)
-    }
-
     /// As [`entry`](Self::entry), from an answer.
     pub(crate) fn found(&self, field: &str, found: &Found, requested: Instant) -> Entry<V> {
         self.entry(field, found.entry.as_deref(), found.now, requested)
@@ -181,7 +146,13 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
 
     /// Decodes an entry that was requested at that moment, and reports it if it cannot be decoded.
     /// `now` is the time of Redis's clock.
-    fn entry(&self, field: &str, bytes: Option<&[u8]>, now: u64, requested: Instant) -> Entry<V> {
+    pub(super) fn entry(
+        &self,
+        field: &str,
+        bytes: Option<&[u8]>,
+        now: u64,
+        requested: Instant,
+    ) -> Entry<V> {
         let Some(bytes) = bytes else {
             return Entry::absent();
         };
@@ -192,7 +163,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         entry
     }
 
-    fn report_once(&self, field: &str, bytes: &[u8], source: LoadError) {
+    pub(super) fn report_once(&self, field: &str, bytes: &[u8], source: LoadError) {
         self.report_once_as(entry_name(&self.keys.name, field), bytes, source);
     }
 

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::keyspace::redis::{Carried, KeyConnection, KeyRequest, NoAnswer};
+use crate::keyspace::redis::{Carried, ConnectionNumber, KeyConnection, KeyRequest, NoAnswer};
 use crate::redis_error::own_words;
 use crate::transport::address::{Place, shown};
 use crate::transport::cluster::finder::Finder;
@@ -64,13 +64,13 @@ impl SlotOwner {
     }
 
     /// Runs a request. It is sent again only if the answer says that nothing was changed.
-    async fn carry(self, request: KeyRequest) -> Result<Value, NoAnswer> {
+    async fn carry(self, request: KeyRequest) -> Result<(Value, ConnectionNumber), NoAnswer> {
         let deadline = Instant::now() + PATIENCE;
         let mut left = 0;
         loop {
             let mut line = self.line_after(left, deadline).await?;
             let error = match request.send(&mut line.client).await {
-                Ok(value) => return Ok(value),
+                Ok(value) => return Ok((value, Some(line.number))),
                 Err(error) => error,
             };
             let error = match Redirect::of(&error, &line.at) {
@@ -85,7 +85,7 @@ impl SlotOwner {
                     error
                 }
                 Some(Redirect::Ask(to)) => match self.import(to, &request, deadline).await? {
-                    Imported::Done(value) => return Ok(value),
+                    Imported::Done(value) => return Ok((value, None)),
                     Imported::NotYet(error) => error,
                 },
                 Some(Redirect::Again) => error,
@@ -145,6 +145,11 @@ impl SlotOwner {
 
 impl KeyConnection for SlotOwner {
     fn run(&self, request: KeyRequest) -> Carried<Value> {
+        let carried = self.clone().carry(request);
+        Box::pin(async move { Ok(carried.await?.0) })
+    }
+
+    fn run_numbered(&self, request: KeyRequest) -> Carried<(Value, ConnectionNumber)> {
         Box::pin(self.clone().carry(request))
     }
 

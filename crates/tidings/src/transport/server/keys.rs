@@ -1,20 +1,38 @@
 //! Requests on keys over the connection that sends.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use redis::{Cmd, RedisResult, Value};
 
-use crate::keyspace::redis::{Carried, KeyConnection, KeyRequest, NoAnswer};
+use crate::keyspace::redis::{Carried, ConnectionNumber, KeyConnection, KeyRequest, NoAnswer};
 use crate::resp::Client;
 
 /// The send connection, for requests on keys.
 #[derive(Clone)]
-pub(crate) struct ServerKeys(pub(crate) Client);
+pub(crate) struct ServerKeys {
+    client: Client,
+    /// Other connections of this process have other numbers.
+    number: u64,
+}
+
+impl ServerKeys {
+    pub(crate) fn new(client: Client) -> Self {
+        static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+        let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+        Self { client, number }
+    }
+}
 
 impl KeyConnection for ServerKeys {
     fn run(&self, request: KeyRequest) -> Carried<Value> {
-        let mut client = self.0.clone();
+        let mut client = self.client.clone();
         Box::pin(async move { request.send(&mut client).await.map_err(NoAnswer::Error) })
+    }
+
+    fn run_numbered(&self, request: KeyRequest) -> Carried<(Value, ConnectionNumber)> {
+        let (answer, number) = (self.run(request), self.number);
+        Box::pin(async move { Ok((answer.await?, Some(number))) })
     }
 
     fn read_all(&self, commands: Vec<Cmd>) -> Carried<Vec<RedisResult<Value>>> {
@@ -23,7 +41,7 @@ impl KeyConnection for ServerKeys {
             pipe.add_command(command);
         }
         pipe.ignore_errors();
-        let mut client = self.0.clone();
+        let mut client = self.client.clone();
         Box::pin(async move { pipe.query_async(&mut client).await.map_err(NoAnswer::Error) })
     }
 }
