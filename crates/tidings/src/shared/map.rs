@@ -34,9 +34,9 @@ use crate::shared::map::watch::{EntryWatch, MapWatch};
 /// Every change sends a notification that removes the entry from every cache. If a notification is
 /// lost in an outage or a gap, the map's stamp in Redis shows it: it is compared after a reconnect
 /// or gap, and otherwise every 30 s ([`refresh_interval`](crate::BusBuilder::refresh_interval)). A
-/// cache that differs is emptied, and so is one with entries that Redis has lost. While Redis is unreachable, cached entries are served until their
-/// [time to live](crate::MapOptions::ttl) ends, [`stale_since`](Self::stale_since) says so, and
-/// other reads fail at once.
+/// cache that differs is emptied, and so is one with entries that Redis has lost. While Redis is
+/// unreachable, cached entries are served until their [time to live](crate::MapOptions::ttl) ends,
+/// [`stale_since`](Self::stale_since) says so, and other reads fail at once.
 ///
 /// ```
 /// use tidings::prelude::*;
