@@ -10,7 +10,7 @@ mod keys;
 use std::io;
 
 use serde::ser::{
-    Error as _, Serialize, SerializeMap as _, SerializeSeq, SerializeStructVariant, SerializeTuple,
+    Error as _, Serialize, SerializeSeq, SerializeStructVariant, SerializeTuple,
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
@@ -173,26 +173,8 @@ impl<S: Serializer, const JSON: bool> Serializer for Strict<S, JSON> {
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
         let map = self.inner.serialize_map(len)?;
         // Serde's derive writes a struct with flattened fields so: it does not know their number.
-        let may_be_flattened = len.is_none();
-        Ok(StrictMap::new(map, may_be_flattened))
-    }
-
-    /// Serde's derive does not call this, so the keys are those of a map.
-    #[inline]
-    fn collect_map<K, V, I>(self, entries: I) -> Result<S::Ok, S::Error>
-    where
-        K: Serialize,
-        V: Serialize,
-        I: IntoIterator<Item = (K, V)>,
-    {
-        let mut entries = entries.into_iter();
-        let len = match entries.size_hint() {
-            (low, Some(high)) if low == high => Some(low),
-            _ => None,
-        };
-        let mut map = self.serialize_map(len)?.not_flattened();
-        entries.try_for_each(|(key, value)| map.serialize_entry(&key, &value))?;
-        map.end()
+        let is_flattened = len.is_none();
+        Ok(StrictMap::new(map, is_flattened))
     }
 
     #[inline]

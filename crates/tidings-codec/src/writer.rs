@@ -106,7 +106,10 @@ impl FrameWriter {
             });
         }
         self.buffer.truncate(self.len);
-        self.append(&event, encode)?;
+        match self.format {
+            Format::Json => self.append_json(&event, encode)?,
+            Format::MessagePack => self.append_message_pack(&event, encode)?,
+        }
         self.check_room(&event)?;
 
         let bytes = self.buffer.len() - self.len;
@@ -170,23 +173,14 @@ impl FrameWriter {
                 at,
                 ..*self
             };
-            writer.append(event, |_| Ok(()))?;
+            match self.format {
+                Format::Json => writer.append_json(event, |_| Ok(()))?,
+                Format::MessagePack => writer.append_message_pack(event, |_| Ok(()))?,
+            }
             Ok::<_, EncodeError>(writer.buffer.len())
         };
         let bytes = self.buffer.len() - self.len;
         Ok(bytes + without_payload(0, 0)? - without_payload(self.events, self.at)?)
-    }
-
-    #[inline]
-    fn append(
-        &mut self,
-        event: &NewEvent<'_>,
-        encode: impl FnOnce(Encoder<'_>) -> Result<(), EncodeError>,
-    ) -> Result<(), EncodeError> {
-        match self.format {
-            Format::Json => self.append_json(event, encode),
-            Format::MessagePack => self.append_message_pack(event, encode),
-        }
     }
 
     /// Returns the `at` to write: `None` if the previous one applies, 0 to end it.

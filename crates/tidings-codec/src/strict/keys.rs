@@ -12,8 +12,8 @@ use super::Strict;
 use crate::Escaped;
 
 /// The error of a key of a flattened map.
-const FLATTENED: &str = "the keys of a flattened map must be strings (a map that \
-                         `serialize_map(None)` begins looks like one: pass its length)";
+const FLATTENED: &str = "the keys of a flattened map must be strings (a map of unknown length looks like \
+                         one: pass its length to `serialize_map`)";
 
 /// Returns whether this may be a tag: serde writes tags as `str`, which is unsized, unlike the fields
 /// and entries of structs and maps.
@@ -92,27 +92,21 @@ impl<S: SerializeStruct, const JSON: bool> SerializeStruct for StrictStruct<S, J
 pub(crate) struct StrictMap<S, const JSON: bool> {
     map: S,
     /// The keys of a flattened map are read as field names.
-    may_be_flattened: bool,
-    /// The keys as JSON; `None` for a map of known length, whose keys are distinct.
+    is_flattened: bool,
+    /// The keys as JSON; `None` for a plain map, whose keys are distinct.
     keys: Option<HashSet<Vec<u8>>>,
     is_empty: bool,
 }
 
 impl<S: SerializeMap, const JSON: bool> StrictMap<S, JSON> {
     #[inline]
-    pub(super) fn new(map: S, may_be_flattened: bool) -> Self {
+    pub(super) fn new(map: S, is_flattened: bool) -> Self {
         Self {
             map,
-            may_be_flattened,
-            keys: may_be_flattened.then(HashSet::new),
+            is_flattened,
+            keys: is_flattened.then(HashSet::new),
             is_empty: true,
         }
-    }
-
-    #[inline]
-    pub(super) fn not_flattened(mut self) -> Self {
-        self.may_be_flattened = false;
-        self
     }
 
     #[inline]
@@ -128,7 +122,7 @@ impl<S: SerializeMap, const JSON: bool> StrictMap<S, JSON> {
         let Ok(key) = serde_json::to_vec(key) else {
             return Ok(());
         };
-        if self.may_be_flattened && key.first() != Some(&b'"') {
+        if self.is_flattened && key.first() != Some(&b'"') {
             return Err(S::Error::custom(FLATTENED));
         }
         if keys.contains(&key) {

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use serde::ser::SerializeMap as _;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::places::{Flat, Newtype, at_edges, bare, buffered, everywhere};
@@ -116,46 +115,6 @@ fn number_keys_are_read_back_next_to_a_tag_and_rejected_next_to_fields() {
         "flag flattened",
         &Flat { id: 7, rest: flags },
     );
-    table.check();
-}
-
-/// A map that gives no length when it is written.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-struct Filtered(BTreeMap<u64, u8>);
-
-impl Serialize for Filtered {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().filter(|(_, value)| **value > 0))
-    }
-}
-
-/// As [`Filtered`]; serde writes a struct with flattened fields so, too.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-struct WithoutLength(BTreeMap<u64, u8>);
-
-impl Serialize for WithoutLength {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (key, value) in &self.0 {
-            map.serialize_entry(key, value)?;
-        }
-        map.end()
-    }
-}
-
-#[test]
-fn number_keys_are_read_back_from_a_filtered_map_that_is_not_flattened() {
-    let mut table = Table::default();
-    let all = &mut table;
-    let rejected = [Expected::Rejected("must be strings"); 2];
-    everywhere(all, SAME, "filtered", &Filtered(map([7, 8])));
-    let flat = Flat {
-        id: 7,
-        rest: Filtered(map([7])),
-    };
-    at_edges(all, rejected, "filtered and flattened", &flat);
-    let without_length = WithoutLength(map([7]));
-    at_edges(all, rejected, "without a length", &without_length);
     table.check();
 }
 
