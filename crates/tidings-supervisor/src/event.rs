@@ -77,8 +77,8 @@ pub enum SupervisorEvent {
         /// The worker's process id.
         pid: Option<u32>,
     },
-    /// A worker announced that it stops. Its slot starts another one, after the exit of an earlier worker
-    /// if that announced its stop and still finishes its work.
+    /// A worker announced that it stops. Its slot starts another one, once at most one worker that
+    /// announced its stop is still finishing its work.
     StopAnnounced {
         /// The worker's slot.
         slot: usize,

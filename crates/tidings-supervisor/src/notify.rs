@@ -75,7 +75,7 @@ pub fn notify_watchdog() -> io::Result<()> {
 ///
 /// The slot of a ready worker starts another one, and no death is counted. This one has the
 /// [stop timeout](crate::Supervisor::stop_timeout) to finish its work. While two such workers of a slot
-/// finish their work, it starts no other one.
+/// finish their work, it starts no other one, except in a reload.
 ///
 /// # Errors
 ///

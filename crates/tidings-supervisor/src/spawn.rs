@@ -75,12 +75,13 @@ struct StartRequest {
 impl Program {
     /// Rejects variables that only the supervisor sets.
     pub(crate) fn check_environment(&self) -> Result<(), StartError> {
-        let mut set = self.environment.iter().filter(|(_, value)| value.is_some());
-        set.find(|(name, _)| is_reserved(name))
-            .map_or(Ok(()), |(name, _)| {
+        for (name, value) in &self.environment {
+            if value.is_some() && is_reserved(name) {
                 let name = name.to_string_lossy().into_owned();
-                Err(StartError::ReservedVariable(name))
-            })
+                return Err(StartError::ReservedVariable(name));
+            }
+        }
+        Ok(())
     }
 
     /// Returns the program and its arguments, to be shown.

@@ -14,9 +14,9 @@ const SETTLE: Duration = Duration::from_millis(250);
 /// The shortest pause that is reported: a busy machine has many shorter ones.
 const REPORTED_PAUSE: Duration = Duration::from_secs(1);
 
-/// The number of draining workers that announced their stop at which their slot starts no other one.
-/// Without it, workers that stop at once and drain slowly would pile up.
-const MAX_ANNOUNCED: usize = 2;
+/// The maximal number of draining workers of a slot that announced their stop or were not ready in time.
+/// At this number the slot starts no other one: workers that stop at once and drain slowly would pile up.
+const MAX_DRAINING: usize = 2;
 
 impl Fleet {
     /// Tells the time, before each event and at each [`next_wakeup`](Self::next_wakeup). Pauses of the
@@ -111,13 +111,15 @@ impl Fleet {
         }
     }
 
-    /// Returns when the slot starts another worker. `None` if it has one, and while too many that
-    /// announced their stop are draining: the exit of one of them, by the stop timeout, ends that.
+    /// Returns when the slot starts another worker. `None` if it has one, and while too many are
+    /// draining: the exit of one of them, by the stop timeout, ends that.
     fn restart_at(&self, slot: &Slot) -> Option<Instant> {
-        let is_counted =
-            |it: &&DrainingWorker| it.slot == slot.number && it.reason == StopReason::Announced;
+        let is_counted = |it: &&DrainingWorker| {
+            it.slot == slot.number
+                && matches!(it.reason, StopReason::Announced | StopReason::NotReady)
+        };
         let until = slot.state.backoff_until()?;
-        (self.draining.iter().filter(is_counted).count() < MAX_ANNOUNCED).then_some(until)
+        (self.draining.iter().filter(is_counted).count() < MAX_DRAINING).then_some(until)
     }
 
     fn worker_not_ready(&mut self, index: usize, last_lines_of: LastLinesOf<'_>) {
@@ -131,7 +133,7 @@ impl Fleet {
             exit: Exit::NotReady,
             last_lines: last_lines_of(worker.key),
         };
-        self.stop_worker(number, worker, StopReason::Told);
+        self.stop_worker(number, worker, StopReason::NotReady);
         self.slots[index].last_exit = Some(exit.exit.clone());
         self.died(index, Duration::ZERO, &exit);
     }

@@ -61,6 +61,8 @@ pub(super) enum StopReason {
     Told,
     /// The worker announced that it stops.
     Announced,
+    /// The worker was not ready in time.
+    NotReady,
 }
 
 impl Slot {

@@ -158,6 +158,27 @@ fn workers_that_announce_their_stop_at_once_and_drain_slowly_do_not_pile_up() {
 }
 
 #[test]
+fn workers_that_are_not_ready_in_time_and_drain_slowly_do_not_pile_up() {
+    let mut test = FleetTest::start(Policy {
+        ready_timeout: SECOND,
+        ..policy(1)
+    });
+    for key in (0..2).map(Key) {
+        assert_eq!(test.started_keys(), [key]);
+        test.start_process(key);
+        test.advance(SECOND);
+        assert_eq!(test.actions(), [Action::Terminate(key)]);
+        test.advance(SECOND);
+    }
+    test.advance(4 * SECOND);
+    assert_eq!(test.actions(), []);
+
+    test.exit(Key(0), Exit::Status(0));
+    test.advance(Duration::ZERO);
+    assert_eq!(test.started_keys(), [Key(2)]);
+}
+
+#[test]
 fn a_slot_whose_workers_drain_waits_for_no_longer_than_the_stop_timeout() {
     let mut test = FleetTest::with_all_ready(policy(1));
     test.notify(Key(0), Notification::Stopping);
