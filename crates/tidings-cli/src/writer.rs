@@ -51,10 +51,17 @@ impl Writer {
         self.parts.closed().await;
     }
 
-    /// Waits until the last lines are written.
-    pub(crate) async fn finish(self) -> anyhow::Result<()> {
-        drop(self.parts);
-        let Ok(Ok(written)) = timeout(LAST, self.ended).await else {
+    /// Writes a last part, and waits until all are written.
+    pub(crate) async fn finish(self, last: Option<Part>) -> anyhow::Result<()> {
+        let finish = async {
+            if let Some(part) = last {
+                // If the reader has gone, the end of the thread says so.
+                let _ = self.write(part).await;
+            }
+            drop(self.parts);
+            self.ended.await
+        };
+        let Ok(Ok(written)) = timeout(LAST, finish).await else {
             let text = "the reader of standard output did not take the last lines";
             return Err(Problem::failed(text).into());
         };
@@ -63,7 +70,7 @@ impl Writer {
 }
 
 /// Runs a command that writes until a signal ends it, also while the reader is stuck. One part waits for
-/// a slow reader, so that it gets no old ones.
+/// a slow reader, so that it gets few old ones.
 pub(crate) async fn write_until_interrupted(
     command: impl AsyncFnOnce(&Writer) -> anyhow::Result<()>,
 ) -> anyhow::Result<Exit> {
@@ -75,7 +82,7 @@ pub(crate) async fn write_until_interrupted(
         () = writer.closed() => Err(OutputClosed.into()),
         ended = command(&writer) => ended,
     };
-    writer.finish().await?;
+    writer.finish(None).await?;
     ended.map(|()| Exit::Done)
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Global {
     /// Print no remarks to standard error, only errors.
     #[arg(long, short, global = true, help_heading = HEADING, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Print the log of the connection to standard error; -vv prints more of it.
+    /// Print the log of the connection, or of the supervisor, to standard error; -vv prints more of it.
     #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = HEADING)]
     pub(crate) verbose: u8,
     /// Colors: `auto`, `always` or `never`. `NO_COLOR` turns them off, too.

@@ -83,12 +83,11 @@ pub(crate) async fn listen(app: &App, args: &Listen) -> anyhow::Result<Exit> {
     drop(bus);
     let end = printer.end(&tally)?;
     if app.is_json() && ended.is_ok() {
-        // If the reader has gone, the end of the writer says so.
-        let _ = writer.write(Part::Line(end)).await;
+        writer.finish(Some(Part::Line(end))).await?;
     } else {
         app.remark(end);
+        writer.finish(None).await?;
     }
-    writer.finish().await?;
     ended?;
     Ok(match args.count {
         Some(count) if tally.events < count && !tally.is_interrupted => Exit::Incomplete,

@@ -27,7 +27,7 @@ pub(super) struct Output {
     format: Format,
     writer: Writer,
     has_colors: bool,
-    /// Of the supervisor itself, only errors are written. JSON has all events.
+    /// Of the supervisor itself, only errors and losses are written. JSON has all events.
     is_quiet: bool,
     /// The width of the column with the slot.
     width: Arc<AtomicUsize>,
@@ -72,8 +72,8 @@ impl Output {
         })
     }
 
-    /// Writes the supervisor's log lines to standard error, without `-v` from the level `WARN` on. In
-    /// JSON, warnings are events, and only `-v` writes the log.
+    /// Writes the supervisor's log lines to standard error: without `-v` from the level `WARN` on, with
+    /// `-q` only errors. In JSON, warnings are events, and only `-v` writes the log.
     pub(super) fn log(&self, verbosity: u8) {
         let (log, warnings) = (LogLines(self.clone()), Warnings(self.clone()));
         let default = if self.is_json() {
@@ -131,7 +131,11 @@ impl Output {
         if let SupervisorEvent::Scaled { to, .. } = event {
             self.width.store(width(*to), Ordering::Relaxed);
         }
-        if !self.shows(mark(event).1) {
+        let is_loss = matches!(
+            event,
+            SupervisorEvent::LinesDropped { .. } | SupervisorEvent::EventsDropped { .. }
+        );
+        if !is_loss && !self.shows(mark(event).1) {
             return;
         }
         match self.format {
