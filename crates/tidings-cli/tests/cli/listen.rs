@@ -174,6 +174,38 @@ async fn it_ends_quietly_when_its_reader_has_gone() {
     );
 }
 
+#[tokio::test]
+async fn it_ends_by_a_signal_while_its_reader_is_stuck() {
+    let fleet = Fleet::start().await;
+    let bus = fleet.member("api-1").await;
+    let mut command = fleet.command();
+    command
+        .args(["listen", "--json", "tick"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stderr.read_line(&mut String::new()).unwrap();
+
+    // More than a pipe and the queue of lines take.
+    for _ in 0..1_000 {
+        bus.feed("tick", &"x".repeat(1_000)).await.unwrap();
+    }
+    bus.flush().await.unwrap();
+    wait_until_received(&fleet, Pid::from_child(&child)).await;
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+
+    let mut status = None;
+    eventually("it ends", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    let mut error = String::new();
+    stderr.read_to_string(&mut error).unwrap();
+    assert!(error.contains("did not take the last lines"), "{error}");
+    assert_eq!(status.unwrap().code(), Some(1));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_is_told_the_exact_number_of_events_that_it_did_not_get() {
     const EVENTS: u64 = 100_000;
