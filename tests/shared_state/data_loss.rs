@@ -5,6 +5,7 @@ use std::time::Duration;
 use tidings::{Bus, Failure, Freshness, Shared, SharedOptions, WhenLost};
 use tidings_testkit::{Node, Redis, wait_for};
 
+use crate::shared_state::maps::hears_all;
 use crate::shared_state::raw_redis::{KEY, checking_often};
 
 const SOON: Duration = Duration::from_secs(15);
@@ -244,20 +245,29 @@ async fn a_lost_change_is_reported_to_each_process_that_saw_it() {
 }
 
 #[tokio::test]
-async fn an_update_that_finds_the_loss_reports_it_once() {
+async fn a_write_that_finds_the_loss_reports_it_once() {
     let redis = Redis::start().await;
-    let node = checking_often(&redis).await;
+    let node = redis.node().await;
     let limit = retained(&node);
+    let lose = async || {
+        // No refresh is under way that would find the loss.
+        hears_all(&node, &node).await;
+        limit.refresh().await.unwrap();
+        redis.command(&["FLUSHALL"]).await;
+    };
     limit.set(&7).await.unwrap();
-    redis.command(&["FLUSHALL"]).await;
 
+    lose().await;
     let updated = limit.update(|old| old.copied().unwrap_or(0) + 1).await;
     assert_eq!(updated.unwrap().value().map(|value| **value), Some(8));
-    limit.refresh().await.unwrap();
+    lose().await;
+    limit.set(&9).await.unwrap();
+    lose().await;
+    limit.clear().await.unwrap();
 
-    let is_lost = |failure: &Failure| matches!(failure, Failure::ValueLost { .. });
-    node.failures().wait_for(is_lost).await;
-    assert_eq!(lost(&node), [(1, None)]);
+    limit.refresh().await.unwrap();
+    node.failures().wait_for_len(3).await;
+    assert_eq!(lost(&node), [(1, None), (2, None), (3, None)]);
 }
 
 #[tokio::test]

@@ -98,7 +98,8 @@ impl Redis {
         let answer = self.command(&["CONFIG", "GET", "masterauth"]).await;
         let settings = HashMap::<String, String>::from_redis_value(answer);
         let mut settings = settings.expect("CONFIG GET answers settings");
-        settings.remove("masterauth").unwrap_or_default()
+        let password = settings.remove("masterauth");
+        password.expect("the answer has the setting that was asked for")
     }
 
     async fn set_password_of_master(&self, password: &str) {

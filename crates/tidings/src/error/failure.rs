@@ -113,7 +113,8 @@ pub enum Failure {
     /// Redis lost changes of a shared value that this bus has seen: it restarted without its data, was
     /// flushed, evicted the value, or failed over to a replica that did not have them. Reported if
     /// Redis has no value, or another with the same version or an earlier one: if other processes
-    /// have written more changes since than were lost, nothing shows the loss.
+    /// have written more changes since than were lost, nothing shows the loss. A value that is
+    /// [written back](crate::WhenLost::Restore) at once is not reported.
     #[error("redis lost version {version} of `{}`{}", Escaped(.shared), held(*.found))]
     ValueLost {
         /// The name of the value.

@@ -12,6 +12,7 @@ pub(super) enum AnyValue {
     Bool(bool),
     Signed(i64),
     Unsigned(u64),
+    Float32(f32),
     Float(f64),
     Text(String),
     Bytes(Vec<u8>),
@@ -26,6 +27,7 @@ impl Serialize for AnyValue {
             Self::Bool(value) => serializer.serialize_bool(*value),
             Self::Signed(number) => serializer.serialize_i64(*number),
             Self::Unsigned(number) => serializer.serialize_u64(*number),
+            Self::Float32(number) => serializer.serialize_f32(*number),
             Self::Float(number) => serializer.serialize_f64(*number),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Bytes(bytes) => serializer.serialize_bytes(bytes),
@@ -64,6 +66,7 @@ impl<'de> Visitor<'de> for AnyVisitor {
         visit_bool(bool) -> Bool;
         visit_i64(i64) -> Signed;
         visit_u64(u64) -> Unsigned;
+        visit_f32(f32) -> Float32;
         visit_f64(f64) -> Float;
         visit_str(&str) -> Text;
         visit_string(String) -> Text;

@@ -34,7 +34,7 @@ pub(crate) enum Role {
     /// Its handlers get all events from this place on; from the start of the journal if no place is
     /// stored.
     Holder { from: Option<Place> },
-    /// Another process is the holder: the node with this id.
+    /// Another process is the holder: the node with this id, or `""` if it is not known.
     Standby { holder: String },
 }
 

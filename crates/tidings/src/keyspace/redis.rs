@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, Value};
@@ -26,8 +27,15 @@ pub(crate) trait KeyConnection: Clone + fmt::Debug + Send + Sync + 'static {
     fn read_all(&self, commands: Vec<Cmd>) -> Carried<Vec<RedisResult<Value>>>;
 }
 
-/// Identifies a connection, and so the run of one server process; `None` if it is used once.
-pub(crate) type ConnectionNumber = Option<u64>;
+/// Identifies a connection of this process, and so the run of one server process. Later ones have higher
+/// numbers.
+pub(crate) type ConnectionNumber = u64;
+
+/// Returns the number of a new connection.
+pub(crate) fn connection_number() -> ConnectionNumber {
+    static NUMBERS: AtomicU64 = AtomicU64::new(1);
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
+}
 
 /// The answer to a request on keys.
 pub(crate) type Carried<T> = BoxFuture<'static, Result<T, NoAnswer>>;

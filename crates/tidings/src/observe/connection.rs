@@ -40,8 +40,8 @@ pub enum Connection {
 }
 
 impl Connection {
-    /// Disconnected since the first of several failures in a row, for the reason of the last. Returns
-    /// whether that is a change.
+    /// Sets this to disconnected, since the first of several failures in a row. Returns true if the state
+    /// or its reason has changed.
     pub(crate) fn disconnect(&mut self, why: String) -> bool {
         let since = match self {
             Self::Disconnected { since, .. } => *since,

@@ -307,31 +307,48 @@ impl HealthState {
     }
 
     pub(crate) fn up(&self, server: String, left_out: Vec<String>) {
-        self.connection.send_replace(Connection::Up {
+        let up = Connection::Up {
             since: Instant::now(),
             server,
             left_out,
+        };
+        self.change(|connection| {
+            *connection = up;
+            true
         });
-        self.level.set(usize::from(self.is_ready()));
     }
 
     pub(crate) fn disconnected(&self, why: String) {
-        self.level.set(0);
-        self.connection
-            .send_if_modified(|connection| connection.disconnect(why));
+        self.change(|connection| connection.disconnect(why));
+    }
+
+    /// Changes the connection, and then the gauge. Returns true from `change` to tell the readers.
+    fn change(&self, change: impl FnOnce(&mut Connection) -> bool) {
+        let mut level = None;
+        self.connection.send_if_modified(|connection| {
+            let has_changed = change(connection);
+            // Under the lock, so that the last of several changes is the last of the gauge.
+            level = Some(self.level.note(usize::from(self.is_ready_with(connection))));
+            has_changed
+        });
+        if let Some(level) = level {
+            self.level.add(level);
+        }
     }
 
     /// Returns true if the bus receives, the events of its journal included.
     pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready_with(&self.connection.borrow())
+    }
+
+    fn is_ready_with(&self, connection: &Connection) -> bool {
         let journal = self.journal.as_ref();
-        matches!(*self.connection.borrow(), Connection::Up { .. })
-            && journal.is_none_or(|journal| journal.is_up())
+        matches!(connection, Connection::Up { .. }) && journal.is_none_or(|journal| journal.is_up())
     }
 
     /// Tells the readers of the health that the state of the journal has changed.
     pub(crate) fn journal_changed(&self) {
-        self.level.set(usize::from(self.is_ready()));
-        self.connection.send_modify(|_| {});
+        self.change(|_| true);
     }
 
     pub(crate) fn received(&self, at: Instant) {

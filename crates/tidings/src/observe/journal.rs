@@ -132,7 +132,7 @@ impl JournalMeter {
         };
     }
 
-    /// Returns whether that is a change.
+    /// Sets the connection to disconnected, for this reason. Returns true if that is a change.
     pub(crate) fn disconnected(&self, why: String) -> bool {
         self.connection.lock().disconnect(why)
     }

@@ -334,7 +334,7 @@ where
     }
 
     /// Returns the number of entries in Redis. It includes entries that say that there is no value,
-    /// and expired entries that were not overwritten yet, until the last entry has expired.
+    /// and expired entries that no later write has removed yet, until the last entry has expired.
     ///
     /// # Errors
     ///

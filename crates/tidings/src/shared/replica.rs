@@ -17,7 +17,7 @@ pub(crate) trait Replica: Send + Sync {
     /// The hash in Redis whose fields `version` and `nonce` are the stamp.
     fn key(&self) -> &str;
 
-    /// What a comparison with Redis reads.
+    /// Returns the keys that a comparison with Redis reads.
     fn stamp_keys(&self) -> StampKeys {
         StampKeys {
             stamp: self.key().to_owned(),

@@ -186,11 +186,12 @@ impl<T> Snapshot<T> {
     }
 
     /// Returns whether Redis has lost the write that this is from, if this is what it holds next.
-    /// A value with a time to live may have expired.
+    /// A value with a time to live may have expired, and so may the note that it was cleared.
     pub(crate) fn is_lost_in(&self, next: &Self) -> bool {
         let (seen, held) = (self.stamp_in_redis(), next.stamp_in_redis());
         let is_older = held != seen && held.version <= seen.version;
-        is_older && !self.0.expires && (next.is_lost() || held != Stamp::default())
+        let is_gone = next.is_lost() && !self.is_cleared();
+        is_older && !self.0.expires && (is_gone || held != Stamp::default())
     }
 
     /// The result of an update, as its closure returned it.
@@ -378,6 +379,7 @@ mod tests {
             Snapshot::new(Stamp { version, nonce }, Some(contained(7)))
         };
         let lost = at(2, "a").after_loss(WhenLost::Keep);
+        let cleared = Snapshot::new(at(2, "a").stamp().clone(), None);
         let nothing = Snapshot::<u32>::new(Stamp::default(), None);
         for (seen, next, is_lost) in [
             (at(2, "a"), at(3, "b"), false),
@@ -387,6 +389,12 @@ mod tests {
             (at(2, "a"), lost.clone(), true),
             (at(2, "a").expiring(true), at(1, "b"), false),
             (at(2, "a").expiring(true), nothing.clone(), false),
+            (
+                cleared.clone(),
+                cleared.after_loss(WhenLost::Restore),
+                false,
+            ),
+            (cleared.clone(), at(1, "b"), true),
             // It was reported before.
             (lost.clone(), at(1, "b"), false),
             (lost.clone(), lost, false),

@@ -18,7 +18,7 @@ use crate::shared::options::{Shareable, SharedOptions};
 use crate::shared::refresh::IdleToken;
 use crate::shared::snapshot::Snapshot;
 use crate::shared::updates::{Change, Failed, UpdateBatch};
-use crate::shared::value_replica::ValueReplica;
+use crate::shared::value_replica::{Followed, ValueReplica};
 use crate::task::FOREVER;
 use crate::task::panic::panic_text;
 use crate::task::random::jitter;
@@ -209,7 +209,7 @@ impl<T: Shareable> ValueReplica<T> {
         found: Found,
     ) -> Result<Snapshot<T>, StoreError> {
         let found = match found {
-            Found::Nothing => self.after_loss(Some(base)),
+            Found::Nothing => return Ok(self.lose(base)),
             Found::Cleared { stamp, .. } => Snapshot::new(stamp, None),
             Found::Value(written) => {
                 let value = self.decode(&written);
@@ -221,11 +221,30 @@ impl<T: Shareable> ValueReplica<T> {
         let before = base.stamp_in_redis().nonce;
         if !before.is_empty() {
             let follow = || self.follow(&before, &found);
-            if let Some(followed) = self.refresh_state.if_undisturbed(idle, follow) {
-                self.report_loss(&followed.former, &followed.snapshot);
-            }
+            let followed = self.refresh_state.if_undisturbed(idle, follow);
+            self.report_followed(followed);
         }
         Ok(found)
+    }
+
+    /// Redis holds nothing after this snapshot. Returns what remains of it.
+    fn lose(&self, base: &Snapshot<T>) -> Snapshot<T> {
+        // The value of the caller's snapshot may be one that no process decoded.
+        let known = self.snapshot();
+        let known = known.filter(|known| known.stamp() == base.stamp());
+        let lost = self.after_loss(known.as_ref().or(Some(base)));
+        let before = base.stamp_in_redis().nonce;
+        if !before.is_empty() {
+            // Also during a refresh: a later write would hide the loss from it.
+            self.report_followed(self.follow(&before, &lost));
+        }
+        lost
+    }
+
+    fn report_followed(&self, followed: Option<Followed<T>>) {
+        if let Some(followed) = followed {
+            self.report_loss(&followed.former, &followed.snapshot);
+        }
     }
 
     fn encode(&self, value: &T, options: &SharedOptions) -> Result<Encoded<T>, StoreError> {
@@ -283,6 +302,10 @@ impl<T: Shareable> ValueReplica<T> {
     /// Updates the replica with a write, or waits until it has something newer.
     async fn settle(&self, idle: Option<IdleToken>, replaced: Replaced<T>) -> Snapshot<T> {
         let Replaced { was, snapshot } = replaced;
+        let known = self.snapshot().filter(|_| was.is_empty());
+        if let Some(known) = known.filter(|known| known.version() < snapshot.version()) {
+            self.lose(&known);
+        }
         let follow = || self.follow_or_begin(&was, &snapshot);
         if let Some(followed) = self.refresh_state.if_undisturbed(idle, follow) {
             return followed.snapshot;

@@ -113,7 +113,7 @@ impl Maps for MemoryKeys {
                 next: 0,
                 entries: entries.map(bytes).collect(),
                 now: now(),
-                from: None,
+                from: 0,
             }
         })
     }

@@ -47,8 +47,8 @@ return {stamp[1], stamp[2], unexpired(redis.call('HGET', KEYS[2], ARGV[1])), clo
 /// The hash expires with the last of its entries, unless one of them does not: the field `until` of
 /// the stamp is that time, or `never`. If the hash is missing before it, Redis has lost entries: the
 /// notification then names no nonce before it, which empties every cache. Each write of an entry
-/// that expires removes those of three random entries that have expired: if each write is of a new
-/// key, two thirds of the hash have not expired.
+/// that expires removes those of three random entries that have expired: if each write has a new
+/// key, about a third of the hash has expired.
 pub(crate) const WRITE: &str = with_time!(
     r#"
 local stamp = redis.call('HMGET', KEYS[1], 'version', 'nonce', 'until')
@@ -112,13 +112,14 @@ if #was > 64 or string.find(was, '%W') then was = '?' end
 if string.find(stamp[1] or '', '%D') then
   return redis.error_reply('ERR the version is not an integer')
 end
-redis.call('HDEL', KEYS[1], is_last and 'until' or 'nothing')
+redis.call('HDEL', KEYS[1], 'nothing')
 local version = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'version', 1))
 redis.call('HSET', KEYS[1], 'nonce', ARGV[3])
 redis.call('HDEL', KEYS[3], ARGV[4])
 redis.call(ARGV[5], ARGV[1], ARGV[2] .. ',"version":' .. version
   .. ',"nonce":"' .. ARGV[3] .. '","previous":"' .. was .. '"}}')
 redis.call('HDEL', KEYS[2], ARGV[4])
+if is_last then redis.call('HDEL', KEYS[1], 'until') end
 return {version, was}
 "#;
 
@@ -131,13 +132,14 @@ if #was > 64 or string.find(was, '%W') then was = '?' end
 if string.find(stamp[1] or '', '%D') then
   return redis.error_reply('ERR the version is not an integer')
 end
-redis.call('HDEL', KEYS[1], 'until')
+redis.call('HDEL', KEYS[1], 'nothing')
 local version = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'version', 1))
 redis.call('HSET', KEYS[1], 'nonce', ARGV[3])
 redis.call('DEL', KEYS[3])
 redis.call(ARGV[4], ARGV[1], ARGV[2] .. ',"version":' .. version
   .. ',"nonce":"' .. ARGV[3] .. '","previous":"' .. was .. '"}}')
 redis.call('DEL', KEYS[2])
+redis.call('HDEL', KEYS[1], 'until')
 return {version, was}
 "#;
 

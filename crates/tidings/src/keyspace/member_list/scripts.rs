@@ -167,8 +167,8 @@ pub(super) static LEAVE: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// After a long gap, no member may be left to remove the expired ones: they are left out. But while
-/// Redis rejects writes, no member can renew, and a list without renewals expires: that is an error. A
-/// write that changes nothing tells it.
+/// Redis rejects writes, no member can renew, and a list without renewals expires: the script then
+/// returns the error of Redis, which a write that changes nothing shows.
 pub(super) static LIST: LazyLock<Script> = LazyLock::new(|| {
     script(
         r"

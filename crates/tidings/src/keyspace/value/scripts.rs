@@ -5,12 +5,13 @@ use std::sync::LazyLock;
 
 use redis::Script;
 
-/// The beginning of all scripts. A notification that is denied must not change the expiry of the old
-/// value, but nor must a denied change of the expiry come after a notification. Redis 6.2 cannot tell
-/// beforehand.
+/// The beginning of all scripts. A notification that is denied must be denied before the first write.
+/// Redis 6.2 cannot tell beforehand.
 const PROLOGUE: &str = r#"
-local function may_publish(command, channel)
-    return not redis.acl_check_cmd or redis.acl_check_cmd(command, channel, "")
+local function prove_publish(command, channel)
+    if redis.acl_check_cmd and not redis.acl_check_cmd(command, channel, "") then
+        redis.call(command, channel, "")
+    end
 end
 "#;
 
@@ -30,16 +31,15 @@ if string.find(found[3] or "", "[^%d]") then
     return redis.error_reply("ERR the version is not an integer")
 end
 if #was > 64 or string.find(was, "%W") then was = "?" end
+prove_publish(ARGV[11], ARGV[3])
 redis.call("HSET", KEYS[1], "version", found[3] or ARGV[10])
 local version = string.format("%.0f", redis.call("HINCRBY", KEYS[1], "version", 1))
-if may_publish(ARGV[11], ARGV[3]) then
-    if ARGV[9] == "" then
-        redis.call("PERSIST", KEYS[1])
-        redis.call("HDEL", KEYS[1], "ttl")
-    else
-        redis.call("PEXPIRE", KEYS[1], ARGV[9])
-        redis.call("HSET", KEYS[1], "ttl", ARGV[9])
-    end
+if ARGV[9] == "" then
+    redis.call("PERSIST", KEYS[1])
+    redis.call("HDEL", KEYS[1], "ttl")
+else
+    redis.call("PEXPIRE", KEYS[1], ARGV[9])
+    redis.call("HSET", KEYS[1], "ttl", ARGV[9])
 end
 redis.call(ARGV[11], ARGV[3], '{"event":"tidings.shared","data":{"key":"' .. ARGV[4]
     .. '","version":' .. version .. ',"nonce":"' .. ARGV[7]
@@ -60,10 +60,11 @@ if #was > 64 or string.find(was, "%W") then was = "?" end
 if string.find(found[1] or "", "[^%d]") then
     return redis.error_reply("ERR the version is not an integer")
 end
+prove_publish(ARGV[6], ARGV[1])
 redis.call("HDEL", KEYS[1], "nothing")
 redis.call("HSET", KEYS[1], "version", found[1] or ARGV[4])
 local version = string.format("%.0f", redis.call("HINCRBY", KEYS[1], "version", 1))
-if may_publish(ARGV[6], ARGV[1]) then redis.call("PEXPIRE", KEYS[1], ARGV[5]) end
+redis.call("PEXPIRE", KEYS[1], ARGV[5])
 redis.call(ARGV[6], ARGV[1], '{"event":"tidings.shared","data":{"key":"' .. ARGV[2]
     .. '","version":' .. version .. ',"nonce":"' .. ARGV[3]
     .. '","previous":"' .. was .. '","cleared":true}}')
@@ -83,13 +84,12 @@ local was = found[4] or ""
 local is_older = was ~= "" and was == found[5]
     and (tonumber(found[3]) or 0) < tonumber(ARGV[3])
 if (found[1] or found[2] or was ~= "") and not is_older then return 0 end
+prove_publish(ARGV[8], ARGV[1])
 redis.call("HSET", KEYS[1], "version", ARGV[3])
-if may_publish(ARGV[8], ARGV[1]) then
-    if ARGV[5] == "" then
-        redis.call("PEXPIRE", KEYS[1], ARGV[7])
-    else
-        redis.call("PERSIST", KEYS[1])
-    end
+if ARGV[5] == "" then
+    redis.call("PEXPIRE", KEYS[1], ARGV[7])
+else
+    redis.call("PERSIST", KEYS[1])
 end
 redis.call(ARGV[8], ARGV[1], '{"event":"tidings.shared","data":{"key":"' .. ARGV[2] .. '"}}')
 if ARGV[5] == "" then

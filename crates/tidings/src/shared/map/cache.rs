@@ -293,11 +293,13 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         self.invalid.begin_call(key)
     }
 
-    /// Ends that call. If it is one of too many that failed, all entries are invalidated.
-    pub(crate) fn end_invalidation(&mut self) {
-        if self.invalid.end_call() {
+    /// Ends that call. If it is one of too many that failed, invalidates all entries and returns true.
+    pub(crate) fn end_invalidation(&mut self) -> bool {
+        let is_all = self.invalid.end_call();
+        if is_all {
             self.forget_all();
         }
+        is_all
     }
 
     /// Removes all entries, which may have changed.

@@ -45,10 +45,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
                 let shared = &self.keys.name;
                 tracing::warn!(shared, error = %report(&error), "an invalidation will be repeated until redis accepts it");
                 drop(unfinished);
-                let is_all = self.lock().invalid.len().is_none();
-                let one = || Changed::Some(vec![key.clone()]);
-                self.watchers
-                    .notify(&if is_all { Changed::All } else { one() });
+                self.watchers.notify(&Changed::Some(vec![key.clone()]));
             }
         }
         Ok(())
@@ -216,7 +213,9 @@ impl<K: Key, V: Shareable> Unfinished<'_, K, V> {
 
 impl<K: Key, V: Shareable> Drop for Unfinished<'_, K, V> {
     fn drop(&mut self) {
-        self.replica.lock().end_invalidation();
+        if self.replica.lock().end_invalidation() {
+            self.replica.watchers.notify(&Changed::All);
+        }
         if !self.is_finished {
             self.replica.spawn_repeat();
         }

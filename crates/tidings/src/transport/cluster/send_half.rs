@@ -179,7 +179,7 @@ type Told = Result<(Vec<Backlog>, Connection), Untold>;
 enum Untold {
     /// The user may not ask.
     Denied,
-    /// It did not answer in time.
+    /// It did not answer, or not in time.
     Silent,
 }
 

@@ -70,7 +70,7 @@ impl SlotOwner {
         loop {
             let mut line = self.line_after(left, deadline).await?;
             let error = match request.send(&mut line.client).await {
-                Ok(value) => return Ok((value, Some(line.number))),
+                Ok(value) => return Ok((value, line.number)),
                 Err(error) => error,
             };
             let error = match Redirect::of(&error, &line.at) {
@@ -85,7 +85,7 @@ impl SlotOwner {
                     error
                 }
                 Some(Redirect::Ask(to)) => match self.import(to, &request, deadline).await? {
-                    Imported::Done(value) => return Ok((value, None)),
+                    Imported::Done(value, number) => return Ok((value, number)),
                     Imported::NotYet(error) => error,
                 },
                 Some(Redirect::Again) => error,

@@ -1,26 +1,27 @@
 //! Requests on keys over the connection that sends.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use redis::{Cmd, RedisResult, Value};
 
-use crate::keyspace::redis::{Carried, ConnectionNumber, KeyConnection, KeyRequest, NoAnswer};
+use crate::keyspace::redis::{
+    Carried, ConnectionNumber, KeyConnection, KeyRequest, NoAnswer, connection_number,
+};
 use crate::resp::Client;
 
 /// The send connection, for requests on keys.
 #[derive(Clone)]
 pub(crate) struct ServerKeys {
     client: Client,
-    /// Other connections of this process have other numbers.
-    number: u64,
+    number: ConnectionNumber,
 }
 
 impl ServerKeys {
     pub(crate) fn new(client: Client) -> Self {
-        static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
-        let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-        Self { client, number }
+        Self {
+            client,
+            number: connection_number(),
+        }
     }
 }
 
@@ -32,7 +33,7 @@ impl KeyConnection for ServerKeys {
 
     fn run_numbered(&self, request: KeyRequest) -> Carried<(Value, ConnectionNumber)> {
         let (answer, number) = (self.run(request), self.number);
-        Box::pin(async move { Ok((answer.await?, Some(number))) })
+        Box::pin(async move { Ok((answer.await?, number)) })
     }
 
     fn read_all(&self, commands: Vec<Cmd>) -> Carried<Vec<RedisResult<Value>>> {

@@ -5,7 +5,7 @@ use redis::{RedisError, RedisResult, Value};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::report;
-use crate::keyspace::redis::{KeyRequest, NoAnswer};
+use crate::keyspace::redis::{ConnectionNumber, KeyRequest, NoAnswer, connection_number};
 use crate::resp::Client;
 use crate::transport::address::{Place, address_of};
 use crate::transport::cluster::finder::Finder;
@@ -14,6 +14,7 @@ use crate::transport::server::redis_connection::driving;
 
 /// The connection to the node that the slot moves to.
 pub(super) struct Importing {
+    number: ConnectionNumber,
     at: Place,
     client: Client,
     _driver: AbortOnDropHandle<()>,
@@ -21,7 +22,8 @@ pub(super) struct Importing {
 
 /// The result of a request.
 pub(super) enum Imported {
-    Done(Value),
+    /// The answer, and the number of the connection.
+    Done(Value, ConnectionNumber),
     /// Nothing was changed, and a retry may help.
     NotYet(RedisError),
 }
@@ -60,6 +62,7 @@ impl Importing {
         let connecting = finder.server.send_line(&address_of(&at), None).await;
         let line = connecting.map_err(|why| NoAnswer::NoServer(report(&why).to_string()))?;
         Ok(Self {
+            number: connection_number(),
             at,
             client: line.client,
             _driver: AbortOnDropHandle::new(tokio::spawn(driving(line.driver))),
@@ -73,7 +76,7 @@ impl Importing {
         let (allowed, answer): (RedisResult<()>, _) =
             join(allow.query_async(&mut first), request.send(&mut second)).await;
         match answer {
-            Ok(value) => Ok(Imported::Done(value)),
+            Ok(value) => Ok(Imported::Done(value, self.number)),
             Err(error) if Redirect::of(&error, &self.at).is_some() => {
                 // Some hosted servers do not allow it: the move ends all the same.
                 Ok(Imported::NotYet(allowed.err().unwrap_or(error)))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, mpsc, watch};
 
+use crate::keyspace::redis::ConnectionNumber;
 use crate::resp::Client;
 use crate::transport::address::Place;
 use crate::transport::cluster::finder::Finder;
@@ -21,14 +22,13 @@ pub(super) struct Shared {
     pub(super) importing: Mutex<Option<Importing>>,
 }
 
-/// The number of connections so far, or why there is none at the moment.
-pub(crate) type KeyState = Result<u64, Arc<str>>;
+/// The number of the connection, or why there is none at the moment.
+pub(crate) type KeyState = Result<ConnectionNumber, Arc<str>>;
 
 /// A connection to the node.
 #[derive(Clone)]
 pub(super) struct Line {
-    /// Later connections have higher numbers.
-    pub(super) number: u64,
+    pub(super) number: ConnectionNumber,
     pub(super) at: Place,
     pub(super) client: Client,
     /// Not limited as the other: a check does not wait behind the commands of the application.

@@ -9,6 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::connect::ConnectError;
 use crate::error::report;
+use crate::keyspace::redis::connection_number;
 use crate::transport::address::{Place, address_of, shown};
 use crate::transport::cluster::nodes::Nodes;
 use crate::transport::cluster::slot_owner::line::{Hint, Line, Shared};
@@ -31,8 +32,6 @@ const REST: Duration = Duration::from_secs(5);
 pub(super) struct OwnerTask {
     shared: Arc<Shared>,
     hints: mpsc::Receiver<Hint>,
-    /// The number of connections so far.
-    number: u64,
     /// The time of the last look at all nodes.
     looked: Instant,
 }
@@ -49,7 +48,6 @@ impl OwnerTask {
         Self {
             shared,
             hints,
-            number: 0,
             looked: Instant::now(),
         }
     }
@@ -92,9 +90,8 @@ impl OwnerTask {
         };
         let connecting = finder.server.send_line(&address_of(&at), None).await;
         let line = connecting.map_err(|why| format!("{}: {}", shown(&at), report(&why)))?;
-        self.number += 1;
         let connected = Line {
-            number: self.number,
+            number: connection_number(),
             at,
             client: line.client.limited(),
             probe: line.client,
