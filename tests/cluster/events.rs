@@ -154,13 +154,13 @@ async fn a_silent_node_does_not_stop_fast_senders() {
 
     let before = questions(silent).await;
     silent.freeze();
-    let durations = send_large(&bus, 100).await;
+    let durations = send_large(&bus, 60).await;
     silent.resume();
 
-    // The nodes are asked after every 4 MiB, so eleven times or more.
+    // The nodes are asked after every 4 MiB, so seven times or more.
     let slow = durations.iter().filter(|took| took.as_millis() > 900);
     let slow = slow.count();
-    assert!(slow <= 5, "{slow} of 100 sends waited: {durations:?}");
+    assert!(slow <= 3, "{slow} of 60 sends waited: {durations:?}");
     wait_for("the node is asked again", SOON, async || {
         send_large(&bus, 10).await;
         // It answers the question that it got while it was silent, too.

@@ -175,7 +175,7 @@ async fn keys_are_used_while_their_slot_moves() {
 
 #[tokio::test]
 async fn no_entry_is_left_out_of_all_entries_during_a_failover() {
-    const ENTRIES: usize = 20_000;
+    const ENTRIES: usize = 5_000;
     // On a slow machine, the servers take each other for dead after the usual 1.5 seconds.
     let cluster = Cluster::builder().node_timeout(Duration::from_secs(15));
     let cluster = cluster.start().await;
@@ -192,7 +192,7 @@ async fn no_entry_is_left_out_of_all_entries_during_a_failover() {
             if let Ok(all) = ages.all().await {
                 assert_eq!(all.len(), ENTRIES);
             }
-            // An error may come at once.
+            // An error may be returned without a wait, which would starve the failover.
             yield_now().await;
         }
     };

@@ -34,6 +34,7 @@ const CASES_OF: &[&str] = &[
     "address",
     "changed_once",
     "chaos",
+    "edited",
     "round_trip",
     "sequence",
     "renewal_gaps",

@@ -8,8 +8,8 @@ use super::readers::Random;
 use super::{contract, with_hash};
 use crate::contract::{Asked, Contract, Reader, asyncapi, check, lint};
 
-/// The edits of one run.
-const EDITS: u64 = 300;
+/// The edits of an ordinary run; a long one makes three times as many.
+const EDITS: u64 = 100;
 
 /// The time of one comparison.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -80,8 +80,10 @@ fn edit(value: &mut Value, random: &mut Random) {
 #[test]
 fn a_contract_that_was_edited_anywhere_is_compared_or_refused() {
     let old = contract(&whole());
-    let mut compared = 0;
-    for seed in 0..EDITS {
+    let mut compared = 0_u64;
+    let is_long = std::env::var_os("TIDINGS_TEST_LONG").is_some();
+    let edits = if is_long { 3 * EDITS } else { EDITS };
+    for seed in 0..edits {
         let mut random = Random(seed);
         let mut edited = whole();
         for _ in 0..=random.below(4) {
@@ -96,9 +98,10 @@ fn a_contract_that_was_edited_anywhere_is_compared_or_refused() {
         };
         let began = Instant::now();
         let results = [(&old, &new), (&new, &old), (&new, &new)];
-        compared += results
-            .map(|(old, new)| check(old, new, &Asked::default()).is_ok())
-            .len();
+        for (old, new) in results {
+            let _ = check(old, new, &Asked::default());
+            compared += 1;
+        }
         lint(&new);
         asyncapi(&new, "shop");
         if let Some(reader) = Reader::of(&new, "it") {
@@ -106,7 +109,7 @@ fn a_contract_that_was_edited_anywhere_is_compared_or_refused() {
         }
         assert!(began.elapsed() < LIMIT, "seed {seed}: {text}");
     }
-    assert!(compared > 400, "{compared}");
+    assert!(compared > edits, "{compared}");
 }
 
 #[test]
