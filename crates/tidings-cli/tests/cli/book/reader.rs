@@ -249,11 +249,12 @@ impl Reader {
             shell.env("CARGO_INSTALL_ROOT", self.folder.join("installed"));
             shell.env_remove("CARGO_TARGET_DIR");
         }
-        // Signals are for the program, not for a shell around it.
+        // Signals are for the program, not for a shell around it. A shell that runs the tests in the
+        // background has them ignore Ctrl-C, and Python would do the same.
         let line = if line.contains("&&") {
             line
         } else {
-            format!("exec {line}")
+            format!("exec env --default-signal=INT {line}")
         };
         shell.args(["-c", &format!("exec 2>&1; {line}")]);
         Some(shell)
