@@ -35,12 +35,17 @@ pub(crate) async fn a_shared_value_that_panics_when_it_is_dropped_is_reported_an
     place: Place,
 ) {
     let (a, b) = place.two_nodes().await;
-    let (here, there) = (a.shared::<Bomb>("bomb").unwrap(), b.shared("bomb").unwrap());
+    let [here, there] = [&a, &b].map(|node| node.shared::<Bomb>("bomb").unwrap());
     there.get().await.unwrap();
 
     for number in 1..=3 {
         here.set(retained(number)).await.unwrap();
     }
+    // A copy that begins with the last value drops none.
+    wait_for("the copy has a value", SOON, async || {
+        there.peek().is_some_and(|known| known.value().is_some())
+    })
+    .await;
     for number in 4..=6 {
         let updating = here.update(move |_| Bomb(number));
         timeout(SOON, updating).await.expect("it ends").unwrap();
@@ -48,9 +53,7 @@ pub(crate) async fn a_shared_value_that_panics_when_it_is_dropped_is_reported_an
 
     wait_for("the copy follows", SOON, async || {
         let known = there.peek();
-        known.is_some_and(|known: tidings::Snapshot<Bomb>| {
-            known.value().is_some_and(|bomb| bomb.0 == 6)
-        })
+        known.is_some_and(|known| known.value().is_some_and(|bomb| bomb.0 == 6))
     })
     .await;
     until_reported(&a, "bomb").await;

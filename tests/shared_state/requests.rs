@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::place::Place;
+use crate::shared_state::maps::hears_all;
 
 /// Far longer than any response of these tests takes.
 const LONG: Duration = Duration::from_secs(20);
@@ -571,6 +572,8 @@ pub(crate) async fn a_bus_responds_to_requests_that_it_still_handles_during_a_sh
     let (begun, gate) = stocks_later(&b, 2);
     let (first, second) = (ask(&a, LONG).await, ask(&a, LONG).await);
     begun.wait_for_len(1).await;
+    // On a cluster, the second request may still be on its way.
+    hears_all(&b, &a).await;
 
     gate.add_permits(2);
     b.shutdown(LONG).await.unwrap();

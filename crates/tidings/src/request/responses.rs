@@ -24,8 +24,8 @@ use crate::task::FOREVER;
 const FOREIGN: usize = 1_024;
 
 /// The time for which the response of a member is awaited that has left: in a Redis Cluster, the news
-/// that it left can take a shorter way. On a machine under load, 100 ms were too short.
-const LATE: Duration = Duration::from_secs(1);
+/// that it left can take a shorter way.
+const LATE: Duration = Duration::from_millis(100);
 
 /// The nodes that leave the namespace.
 pub(crate) type Departures = BoxStream<'static, NodeId>;
