@@ -413,6 +413,7 @@ fn an_unknown_event_is_written_in_json_as_its_payload_would_be() {
         assert_eq!(forwarded, direct);
     }
     assert_same(&serde_json::json!({"list": [null, true, -7, u64::MAX, 1.5, "text"], "map": {}}));
+    assert_same(&1.1_f32);
     for float in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         assert_same(&[float]);
     }

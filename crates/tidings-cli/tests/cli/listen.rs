@@ -1,7 +1,7 @@
 //! `tidings listen`.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::Stdio;
+use std::process::{Child, ChildStderr, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -178,14 +178,7 @@ async fn it_ends_quietly_when_its_reader_has_gone() {
 async fn it_ends_by_a_signal_while_its_reader_is_stuck() {
     let fleet = Fleet::start().await;
     let bus = fleet.member("api-1").await;
-    let mut command = fleet.command();
-    command
-        .args(["listen", "--json", "tick"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    stderr.read_line(&mut String::new()).unwrap();
+    let (mut child, mut stderr) = unread(&fleet);
 
     // More than a pipe and the queue of lines take.
     for _ in 0..1_000 {
@@ -211,14 +204,7 @@ async fn a_slow_reader_is_told_the_exact_number_of_events_that_it_did_not_get() 
     const EVENTS: u64 = 100_000;
     let fleet = Fleet::start().await;
     let bus = fleet.member("api-1").await;
-    let mut command = fleet.command();
-    command
-        .args(["listen", "--json", "tick"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    stderr.read_line(&mut String::new()).unwrap();
+    let (child, _stderr) = unread(&fleet);
 
     // Nobody reads what it prints.
     for number in 0..EVENTS {
@@ -237,6 +223,19 @@ async fn a_slow_reader_is_told_the_exact_number_of_events_that_it_did_not_get() 
     assert_eq!(of("events"), printed);
     assert!(of("missed") > 0 && of("not_printed") > 0, "{end}");
     assert_eq!(printed + of("missed") + of("not_printed"), EVENTS, "{end}");
+}
+
+/// Starts it without a reader of what it prints, and waits until it receives.
+fn unread(fleet: &Fleet) -> (Child, BufReader<ChildStderr>) {
+    let mut command = fleet.command();
+    command
+        .args(["listen", "--json", "tick"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stderr.read_line(&mut String::new()).unwrap();
+    (child, stderr)
 }
 
 /// Waits until this process has received all that was sent before: no bytes are on their way from Redis,

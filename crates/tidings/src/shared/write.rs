@@ -302,6 +302,7 @@ impl<T: Shareable> ValueReplica<T> {
     /// Updates the replica with a write, or waits until it has something newer.
     async fn settle(&self, idle: Option<IdleToken>, replaced: Replaced<T>) -> Snapshot<T> {
         let Replaced { was, snapshot } = replaced;
+        // Redis held nothing: it has lost the copy that is here, unless a later write brought that.
         let known = self.snapshot().filter(|_| was.is_empty());
         if let Some(known) = known.filter(|known| known.version() < snapshot.version()) {
             self.lose(&known);
