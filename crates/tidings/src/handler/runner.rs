@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use pin_project_lite::pin_project;
 use tidings_codec::{DecodeError, NodeId};
@@ -137,7 +137,8 @@ where
         if self.is_once || self.subscription.options.concurrency == 1 {
             self.run_in_order().await;
         } else {
-            self.run_together().await;
+            let call = |batch, index| self.handle_apart(batch, index).boxed();
+            run_together(&self.subscription, &call).await;
         }
     }
 
@@ -165,35 +166,6 @@ where
             }
             self.subscription.calls.end(begin, batch.events.len());
         }
-    }
-
-    async fn run_together(&self) {
-        let mut calls = FuturesUnordered::new();
-        let mut waiting: Option<(Arc<Batch>, usize)> = None;
-        loop {
-            while let Some((batch, next)) = waiting.take_if(|_| self.has_room(calls.len())) {
-                if next < batch.events.len() && !self.subscription.queue.is_closed() {
-                    self.subscription.begin(batch.events.len() - next - 1);
-                    // Boxed, so that the set is compiled once, not for each handler.
-                    let call: BoxFuture<'_, ()> =
-                        Box::pin(self.handle_apart(Arc::clone(&batch), next));
-                    calls.push(call);
-                    waiting = Some((batch, next + 1));
-                }
-            }
-            tokio::select! {
-                batch = self.subscription.queue.next(), if waiting.is_none() => match batch {
-                    Some(batch) => waiting = Some((Arc::new(batch), 0)),
-                    None => break,
-                },
-                Some(()) = calls.next() => {}
-            }
-        }
-        while calls.next().await.is_some() {}
-    }
-
-    fn has_room(&self, calls: usize) -> bool {
-        calls < self.subscription.options.concurrency
     }
 
     async fn handle_apart(&self, batch: Arc<Batch>, index: usize) {
@@ -243,6 +215,33 @@ where
         }
         was_called
     }
+}
+
+/// Handles several events at the same time. Compiled once, for all handlers.
+async fn run_together<'call>(
+    subscription: &SubscriptionSlot,
+    call: &(dyn Fn(Arc<Batch>, usize) -> BoxFuture<'call, ()> + Sync),
+) {
+    let mut calls = FuturesUnordered::new();
+    let mut waiting: Option<(Arc<Batch>, usize)> = None;
+    let has_room = |calls: usize| calls < subscription.options.concurrency;
+    loop {
+        while let Some((batch, next)) = waiting.take_if(|_| has_room(calls.len())) {
+            if next < batch.events.len() && !subscription.queue.is_closed() {
+                subscription.begin(batch.events.len() - next - 1);
+                calls.push(call(Arc::clone(&batch), next));
+                waiting = Some((batch, next + 1));
+            }
+        }
+        tokio::select! {
+            batch = subscription.queue.next(), if waiting.is_none() => match batch {
+                Some(batch) => waiting = Some((Arc::new(batch), 0)),
+                None => break,
+            },
+            Some(()) = calls.next() => {}
+        }
+    }
+    while calls.next().await.is_some() {}
 }
 
 /// Counts and reports a call that did not succeed.
