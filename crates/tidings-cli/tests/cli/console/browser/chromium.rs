@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ mod process;
 use self::process::{PROGRAM_NOT_FOUND, Process};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
+const STARTS_OF_DRIVER: usize = 5;
 
 /// Nothing but the page: no sandbox, because root has none, and no requests of its own.
 const OPTIONS: [&str; 16] = [
@@ -75,17 +77,15 @@ impl Chromium {
             options.push("about:blank".to_owned());
             ("--headless=new", options)
         });
-        let mut driver = Started::begin("chromedriver", |_| ("--port=0", Vec::new()));
         let port = "DevToolsActivePort";
         let debugger = browser.wait_for(port, |text| text.lines().next()?.parse().ok());
-        let driven = driver.wait_for("log", |text| {
-            let (_, rest) = text.split_once("successfully on port ")?;
-            rest.split_once('.')?.0.parse().ok()
-        });
+        let (driving, debugger) = tokio::join!(start_driver(), debugger);
+        let (driving, driver) = driving;
+        let debugger = debugger.unwrap_or_else(|failure| panic!("{failure}"));
         Self {
-            driver: connect(debugger.await, driven.await).await,
+            driver: connect(debugger, driver).await,
             browser,
-            _driving: driver,
+            _driving: driving,
         }
     }
 
@@ -113,6 +113,25 @@ impl Chromium {
         let sizes = processes.filter_map(|process| of_tab(&process.path()));
         sizes.max().expect("the browser has a tab")
     }
+}
+
+/// Starts the driver, and returns it with its port. It takes a free port of IPv6, and ends if another
+/// process has the same one of IPv4.
+async fn start_driver() -> (Started, u16) {
+    let mut failures = Vec::new();
+    while failures.len() < STARTS_OF_DRIVER {
+        let mut driver = Started::begin("chromedriver", |_| ("--port=0", Vec::new()));
+        let port = driver.wait_for("log", |text| {
+            let (_, rest) = text.split_once("successfully on port ")?;
+            rest.split_once('.')?.0.parse().ok()
+        });
+        match port.await {
+            Ok(port) => return (driver, port),
+            Err(failure) if failure.contains("Address already in use") => failures.push(failure),
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+    panic!("{}", failures.join("\n"));
 }
 
 async fn connect(debugger: u16, driver: u16) -> Driver {
@@ -150,38 +169,38 @@ impl Started {
         }
     }
 
-    /// Waits until a file has what `find` looks for.
-    async fn wait_for(&mut self, file: &str, find: impl Fn(&str) -> Option<u16>) -> u16 {
+    /// Waits until a file has what `find` looks for. The error is why it never will.
+    async fn wait_for(
+        &mut self,
+        file: &str,
+        find: impl Fn(&str) -> Option<u16>,
+    ) -> Result<u16, String> {
         let deadline = Instant::now() + STARTS_WITHIN;
         loop {
             let text = fs::read_to_string(self.directory.path().join(file));
             if let Some(found) = text.ok().as_deref().and_then(&find) {
-                return found;
+                return Ok(found);
             }
-            self.check();
-            assert!(
-                Instant::now() < deadline,
-                "{}",
-                self.failure("is not ready")
-            );
+            if let Some(status) = self.process.as_mut().unwrap().exit_status().unwrap() {
+                return Err(self.ended(status));
+            }
+            if Instant::now() >= deadline {
+                return Err(self.failure("is not ready"));
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
-    /// Panics if the process has ended.
-    fn check(&mut self) {
-        let process = self.process.as_mut().unwrap();
-        let Some(status) = process.exit_status().unwrap() else {
-            return;
-        };
-        assert!(
-            status.code() != Some(PROGRAM_NOT_FOUND),
+    fn ended(&self, status: ExitStatus) -> String {
+        if status.code() != Some(PROGRAM_NOT_FOUND) {
+            return self.failure(&format!("ended with {status}"));
+        }
+        format!(
             "`{}` is not installed, or not on the PATH\n\
              \x20 in the tidings repository:  cargo xtask test  installs it\n\
              \x20 on Debian:                  apt-get install chromium chromium-driver",
             self.program
-        );
-        panic!("{}", self.failure(&format!("ended with {status}")));
+        )
     }
 
     fn failure(&self, what: &str) -> String {
