@@ -26,7 +26,8 @@ use crate::observe::metrics::Frames;
 use crate::receive::receiver::Receiver;
 use crate::receive::remembered::Remembered;
 use crate::task::stage::Stage;
-use crate::transport::journal::{JournalConnected, JournalTransport};
+use crate::transport::Transport;
+use crate::transport::journal::JournalConnected;
 
 /// The lane of the journal, connected: everything that is sent from now on will be read.
 pub(crate) struct Lane {
@@ -51,7 +52,7 @@ impl Lane {
     /// Connects to the journal for the first time, if the bus has one.
     pub(crate) async fn connect_first(
         parts: &Parts,
-        transport: &dyn JournalTransport,
+        transport: &dyn Transport,
         timeout: Option<Duration>,
         heartbeat_interval: Duration,
     ) -> Result<Option<Self>, StartError> {
@@ -67,7 +68,7 @@ impl Lane {
     /// Connects to the journal, and finds the position at which this bus begins to read.
     async fn connect(
         parts: &Parts,
-        transport: &dyn JournalTransport,
+        transport: &dyn Transport,
         state: &Arc<JournalState>,
         heartbeat_interval: Duration,
     ) -> Result<Self, ConnectError> {
@@ -113,7 +114,7 @@ impl Lane {
         self,
         parts: &Parts,
         bus: &Bus,
-        transport: &Arc<dyn JournalTransport>,
+        transport: &Arc<dyn Transport>,
         stages: &watch::Receiver<Stage>,
     ) {
         let JournalConnected {

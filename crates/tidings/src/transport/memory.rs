@@ -15,7 +15,7 @@ use crate::keyspace::memory::MemoryKeys;
 use crate::memory::{Inbox, Place};
 use crate::observe::health::TopologyKind;
 use crate::transport::journal::{
-    Appending, BLOCK, FollowHalf, JournalConnected, JournalPublisher, JournalTransport, Redirected,
+    Appending, BLOCK, FollowHalf, JournalConnected, JournalPublisher, Redirected,
 };
 use crate::transport::{
     Backlog, Connected, Published, Publisher, ReceiveHalf, Reply, SendHalf, Transport, in_line,
@@ -58,10 +58,7 @@ impl Transport for Memory {
             server: self.address(),
         })
     }
-}
 
-#[async_trait]
-impl JournalTransport for Memory {
     async fn connect_journal(
         &self,
         appending: Arc<Appending>,

@@ -12,9 +12,7 @@ use tokio::time::timeout;
 
 use crate::error::connect::ConnectError;
 use crate::observe::health::TopologyKind;
-use crate::transport::journal::{
-    Appending, BLOCK, JournalConnected, JournalNode, JournalTransport,
-};
+use crate::transport::journal::{Appending, BLOCK, JournalConnected, JournalNode};
 use crate::transport::server::{Left, Server};
 use crate::transport::{Connected, Transport};
 
@@ -117,13 +115,6 @@ impl Transport for Found {
         self.connect_by(connect).await
     }
 
-    fn trouble(&self) -> Option<ConnectError> {
-        self.topology.trouble()
-    }
-}
-
-#[async_trait]
-impl JournalTransport for Found {
     async fn connect_journal(
         &self,
         appending: Arc<Appending>,
@@ -140,6 +131,10 @@ impl JournalTransport for Found {
             connecting.boxed()
         };
         self.connect_by(connect).await
+    }
+
+    fn trouble(&self) -> Option<ConnectError> {
+        self.topology.trouble()
     }
 }
 

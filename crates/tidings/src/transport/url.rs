@@ -8,10 +8,10 @@ use redis::ConnectionAddr;
 use crate::error::connect::UrlError;
 use crate::error::start::StartError;
 use crate::namespace::Namespace;
+use crate::transport::Transport;
 use crate::transport::address::{Address, Given};
 use crate::transport::cluster::Cluster;
 use crate::transport::credentials::CredentialSource;
-use crate::transport::journal::JournalTransport;
 use crate::transport::memory::Memory;
 use crate::transport::sentinel::Sentinel;
 use crate::transport::server::Server;
@@ -65,7 +65,7 @@ pub(crate) fn parse(
     tls: Option<&Tls>,
     credentials: Option<CredentialSource>,
     namespace: &Namespace,
-) -> Result<Arc<dyn JournalTransport>, UrlError> {
+) -> Result<Arc<dyn Transport>, UrlError> {
     let parsed = address(url, tls, credentials.is_some())?;
     let address = parsed.to_string();
     Ok(match parsed {
@@ -115,7 +115,7 @@ pub(crate) fn parse(
     })
 }
 
-fn found(topology: impl Topology + 'static, server: Server) -> Arc<dyn JournalTransport> {
+fn found(topology: impl Topology + 'static, server: Server) -> Arc<dyn Transport> {
     Arc::new(Found {
         topology: Arc::new(topology),
         server,
