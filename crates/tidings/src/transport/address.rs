@@ -3,7 +3,6 @@
 mod parts;
 
 use std::fmt;
-use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 use redis::{ConnectionAddr, RedisConnectionInfo};
@@ -27,14 +26,11 @@ const SENTINEL: u16 = 26_379;
 #[derive(Debug)]
 pub(crate) enum Address {
     Memory(String),
+    /// At a host, or behind a socket.
     Server {
-        at: Place,
+        at: ConnectionAddr,
         login: RedisConnectionInfo,
         tls: Option<Tls>,
-    },
-    Socket {
-        path: PathBuf,
-        login: RedisConnectionInfo,
     },
     Sentinels {
         sentinels: Vec<Place>,
@@ -116,8 +112,7 @@ impl fmt::Display for Address {
         let scheme = |tls: &Option<Tls>| if tls.is_some() { "rediss" } else { "redis" };
         match self {
             Self::Memory(name) => write!(f, "memory:{name}"),
-            Self::Server { at, tls, .. } => write!(f, "{}://{}", scheme(tls), shown(at)),
-            Self::Socket { path, .. } => write!(f, "unix://{}", path.display()),
+            Self::Server { at, tls, .. } => f.write_str(&shown_url(scheme(tls), at)),
             Self::Sentinels {
                 sentinels,
                 master,
@@ -151,6 +146,14 @@ pub(crate) fn shown((host, port): &Place) -> String {
         format!("[{host}]:{port}")
     } else {
         format!("{host}:{port}")
+    }
+}
+
+/// Formats the address of a server with its scheme.
+pub(crate) fn shown_url(scheme: &str, at: &ConnectionAddr) -> String {
+    match at {
+        ConnectionAddr::Unix(path) => format!("unix://{}", path.display()),
+        at => format!("{scheme}://{}", shown_address(at)),
     }
 }
 
@@ -205,6 +208,7 @@ fn server(scheme: Scheme, rest: &str, given: Given<'_>) -> Result<Address, UrlEr
         .map_err(malformed)?
         .set_db(number);
     end(options).map_err(malformed)?;
+    let at = address_of(&at);
     Ok(Address::Server { at, login, tls })
 }
 
@@ -217,7 +221,7 @@ fn socket(scheme: Scheme, rest: &str, given: Given<'_>) -> Result<Address, UrlEr
     if rest.contains('#') {
         return Err(malformed(ENCODED.to_owned()));
     }
-    let path = plain(path, &['/']).map_err(malformed)?.into();
+    let at = ConnectionAddr::Unix(plain(path, &['/']).map_err(malformed)?.into());
     let mut options = options(query).map_err(malformed)?;
     let (user, password) = (options.take("user"), options.take("pass"));
     let number = options.take("db").map_or(Ok(0), |number| database(&number));
@@ -229,7 +233,8 @@ fn socket(scheme: Scheme, rest: &str, given: Given<'_>) -> Result<Address, UrlEr
     let login = login.and_then(|login| Ok(login.set_db(number?)));
     let login = login.map_err(malformed)?;
     end(options).map_err(malformed)?;
-    Ok(Address::Socket { path, login })
+    let tls = None;
+    Ok(Address::Server { at, login, tls })
 }
 
 fn sentinels(scheme: Scheme, rest: &str, given: Given<'_>) -> Result<Address, UrlError> {
@@ -382,10 +387,7 @@ mod tests {
             ("unix:///s?db=3&user=u&pass=p%26", Some("u"), Some("p&"), 3),
         ] {
             let address = Address::parse(text, Given::default()).unwrap();
-            let (Address::Server { login, .. }
-            | Address::Socket { login, .. }
-            | Address::Sentinels { login, .. }) = address
-            else {
+            let (Address::Server { login, .. } | Address::Sentinels { login, .. }) = address else {
                 panic!("{text}");
             };
             let parsed = (login.username(), login.password(), login.db());

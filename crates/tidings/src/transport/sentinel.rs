@@ -38,8 +38,6 @@ const FAILOVER: Duration = Duration::from_secs(3);
 /// The master of one name, found through its sentinels.
 #[derive(Debug)]
 pub(crate) struct Sentinel {
-    /// The address, for logs.
-    address: String,
     /// The sentinels in the address; they name the others.
     sentinels: Vec<Place>,
     /// The name of the master.
@@ -63,10 +61,6 @@ struct Watcher {
 
 #[async_trait]
 impl Topology for Sentinel {
-    fn address(&self) -> String {
-        self.address.clone()
-    }
-
     fn kind(&self) -> TopologyKind {
         TopologyKind::Sentinel
     }
@@ -134,7 +128,6 @@ impl Topology for Sentinel {
 
 impl Sentinel {
     pub(crate) fn new(
-        address: String,
         sentinels: Vec<Place>,
         master: &str,
         (login, tls): (&RedisConnectionInfo, Option<Tls>),
@@ -143,7 +136,6 @@ impl Sentinel {
         let master = Arc::from(master);
         let access = Access::new(login, tls, Permissions::of_sentinel());
         Self {
-            address,
             sentinels,
             access: access.of_sentinels(&master, TIMEOUT),
             master,

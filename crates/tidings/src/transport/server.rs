@@ -42,7 +42,7 @@ use crate::namespace::channel::{Channel, PubSub};
 use crate::namespace::{JournalKeys, Namespace};
 use crate::redis_error::{own_words, words};
 use crate::resp::{Client, Driver, publish_head};
-use crate::transport::address::shown_address;
+use crate::transport::address::shown_url;
 use crate::transport::credentials::CredentialSource;
 use crate::transport::journal::{FollowHalf, JournalConnected, JournalNode, JournalPublisher};
 use crate::transport::server::keepalive::Keepalive;
@@ -124,12 +124,7 @@ impl Server {
 
     /// Formats the address of a server for logs.
     pub(crate) fn shown(&self, at: &ConnectionAddr) -> String {
-        let scheme = self.access.scheme();
-        match at {
-            ConnectionAddr::Unix(path) => format!("unix://{}", path.display()),
-            ConnectionAddr::Tcp(..) => format!("{scheme}://{}", shown_address(at)),
-            other => other.to_string(),
-        }
+        shown_url(self.access.scheme(), at)
     }
 
     /// Connects both halves. Returns when the subscription is confirmed. `left` ends once the server

@@ -59,12 +59,7 @@ impl Servers {
                     reason: "it has no servers: write the address of a Redis".to_owned(),
                 });
             }
-            Address::Server { at, login, tls } => {
-                Source::One(ConnectionAddr::Tcp(at.0, at.1), access(&login, tls))
-            }
-            Address::Socket { path, login } => {
-                Source::One(ConnectionAddr::Unix(path), access(&login, None))
-            }
+            Address::Server { at, login, tls } => Source::One(at, access(&login, tls)),
             Address::Sentinels {
                 sentinels,
                 master,
@@ -141,9 +136,9 @@ impl Servers {
 
 fn channel(address: &Address, namespace: &Namespace) -> Channel {
     let (database, kind) = match address {
-        Address::Server { login, .. }
-        | Address::Socket { login, .. }
-        | Address::Sentinels { login, .. } => (login.db(), PubSub::Classic),
+        Address::Server { login, .. } | Address::Sentinels { login, .. } => {
+            (login.db(), PubSub::Classic)
+        }
         Address::Cluster { pubsub, .. } => (0, *pubsub),
         Address::Memory(_) => (0, PubSub::Classic),
     };

@@ -23,9 +23,6 @@ const CANDIDATE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Finds the right server, and watches that it stays the right one.
 #[async_trait]
 pub(crate) trait Topology: fmt::Debug + Send + Sync {
-    /// The address, as the user wrote it, without a password.
-    fn address(&self) -> String;
-
     fn kind(&self) -> TopologyKind;
 
     /// The candidates, the most likely first.
@@ -49,16 +46,10 @@ pub(crate) trait Topology: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub(crate) struct Standalone {
     pub(crate) at: ConnectionAddr,
-    /// The address, for logs.
-    pub(crate) address: String,
 }
 
 #[async_trait]
 impl Topology for Standalone {
-    fn address(&self) -> String {
-        self.address.clone()
-    }
-
     fn kind(&self) -> TopologyKind {
         TopologyKind::Standalone
     }
@@ -75,6 +66,8 @@ impl Topology for Standalone {
 /// The transport over the right server of a topology.
 #[derive(Debug)]
 pub(crate) struct Found {
+    /// The address, as the user wrote it, without a password.
+    pub(crate) address: String,
     pub(crate) topology: Arc<dyn Topology>,
     pub(crate) server: Server,
 }
@@ -92,7 +85,7 @@ impl Found {
 #[async_trait]
 impl Transport for Found {
     fn address(&self) -> String {
-        self.topology.address()
+        self.address.clone()
     }
 
     fn topology(&self) -> TopologyKind {
@@ -186,10 +179,6 @@ mod tests {
 
     #[async_trait]
     impl Topology for MovedAway {
-        fn address(&self) -> String {
-            "redis+sentinel://one/mymaster".to_owned()
-        }
-
         fn kind(&self) -> TopologyKind {
             TopologyKind::Sentinel
         }
@@ -212,6 +201,7 @@ mod tests {
         let at = ConnectionAddr::Tcp("127.0.0.1".to_owned(), port);
         let namespace = Namespace::parse("shop").unwrap();
         let found = Found {
+            address: "redis+sentinel://one/mymaster".to_owned(),
             topology: Arc::new(MovedAway(at)),
             server: Server::new(&RedisConnectionInfo::default(), None, &namespace),
         };

@@ -3,8 +3,6 @@
 use std::env::{self, VarError};
 use std::sync::Arc;
 
-use redis::ConnectionAddr;
-
 use crate::error::connect::UrlError;
 use crate::error::start::StartError;
 use crate::namespace::Namespace;
@@ -17,7 +15,7 @@ use crate::transport::sentinel::Sentinel;
 use crate::transport::server::Server;
 use crate::transport::server::tls::IS_BUILT;
 use crate::transport::tls::Tls;
-use crate::transport::topology::{Found, Standalone, Topology};
+use crate::transport::topology::{Found, Standalone};
 
 /// The environment variable with the address.
 const VARIABLE: &str = "TIDINGS_URL";
@@ -70,20 +68,11 @@ pub(crate) fn parse(
     let address = parsed.to_string();
     Ok(match parsed {
         Address::Memory(name) => Arc::new(Memory::new(&name, &namespace.channel())),
-        Address::Server { at, login, tls } => {
-            let at = ConnectionAddr::Tcp(at.0, at.1);
-            found(
-                Standalone { at, address },
-                Server::new(&login, tls, namespace).with_credentials(credentials),
-            )
-        }
-        Address::Socket { path, login } => {
-            let at = ConnectionAddr::Unix(path);
-            found(
-                Standalone { at, address },
-                Server::new(&login, None, namespace).with_credentials(credentials),
-            )
-        }
+        Address::Server { at, login, tls } => Arc::new(Found {
+            address,
+            topology: Arc::new(Standalone { at }),
+            server: Server::new(&login, tls, namespace).with_credentials(credentials),
+        }),
         Address::Cluster {
             nodes,
             pubsub,
@@ -103,21 +92,13 @@ pub(crate) fn parse(
         } => {
             let server = Server::new(&login, tls.clone(), namespace);
             let server = server.with_credentials(credentials);
-            let sentinel = Sentinel::new(
+            let own = (&sentinel_login, tls);
+            let sentinel = Sentinel::new(sentinels, &master, own, server.clone());
+            Arc::new(Found {
                 address,
-                sentinels,
-                &master,
-                (&sentinel_login, tls),
-                server.clone(),
-            );
-            found(sentinel, server)
+                topology: Arc::new(sentinel),
+                server,
+            })
         }
-    })
-}
-
-fn found(topology: impl Topology + 'static, server: Server) -> Arc<dyn Transport> {
-    Arc::new(Found {
-        topology: Arc::new(topology),
-        server,
     })
 }
