@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use redis::RedisResult;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::admin::answers::{Asking, command};
 use crate::admin::examine::examine;
@@ -16,9 +16,8 @@ use crate::admin::settings::{Settings, settings};
 use crate::error::connect::ConnectError;
 use crate::namespace::Namespace;
 use crate::transport::server::backlogs_of;
-use crate::transport::server::redis_connection::RedisConnection;
+use crate::transport::server::redis_connection::{RedisConnection, in_time};
 use crate::transport::server::role::Role;
-use crate::transport::server::tcp::Readiness;
 use crate::transport::servers::{Located, Servers};
 
 /// The time that a server has to answer, unless it is set.
@@ -51,9 +50,8 @@ impl Scope<'_> {
 
     async fn connect_and_ask(&self, located: &Located) -> Result<ServerState, ConnectError> {
         let (access, at) = (self.servers.access(located), &located.at);
-        let opened = access.open(at, None, DOING, Readiness::new());
-        let opened = timeout(self.timeout, opened).await;
-        let mut line = opened.map_err(|_| ConnectError::timed_out(DOING))??;
+        let opening = access.open(at, None, DOING);
+        let mut line = in_time(self.timeout, DOING, opening).await?;
         let access = line.access.clone();
         let hello = ServerState {
             role: role_of(&line, located),
@@ -77,9 +75,7 @@ impl Scope<'_> {
             let denied = asking.end()?;
             Ok(has_answer.then_some(ServerState { denied, ..state }))
         });
-        let asked = asked.await?;
-        let state = asked.map_err(|error| access.explain(DOING, &error))?;
-        state.ok_or(ConnectError::timed_out(DOING))
+        asked.await?.ok_or(ConnectError::timed_out(DOING))
     }
 }
 

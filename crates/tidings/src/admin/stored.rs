@@ -3,14 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use crate::admin::keys;
 use crate::admin::look::DOING;
 use crate::error::connect::ConnectError;
 use crate::namespace::Namespace;
+use crate::transport::server::redis_connection::in_time;
 use crate::transport::server::role::Role;
-use crate::transport::server::tcp::Readiness;
 use crate::transport::servers::{Located, Servers};
 
 /// The maximum number of names that are remembered.
@@ -79,8 +77,8 @@ pub(super) async fn stored(
         if !may_have_keys(servers, &located) {
             continue;
         }
-        let listed = timeout(limit, list(servers, namespace, &located, limit)).await;
-        match listed.unwrap_or(Err(ConnectError::timed_out(DOING))) {
+        let listing = list(servers, namespace, &located, limit);
+        match in_time(limit, DOING, listing).await {
             Ok(Some(stored)) => return Ok(stored),
             Ok(None) => {}
             Err(why) => last = Some(why),
@@ -106,13 +104,10 @@ async fn list(
     limit: Duration,
 ) -> Result<Option<Stored>, ConnectError> {
     let access = servers.access(located);
-    let mut line = access
-        .open(&located.at, None, DOING, Readiness::new())
-        .await?;
+    let mut line = access.open(&located.at, None, DOING).await?;
     if matches!(line.role, Role::Other(_)) {
         return Ok(None);
     }
-    let access = line.access.clone();
     let listed = line.ask_within(limit, DOING, async |client| {
         let mut stored = Stored::default();
         let mut is_cut = false;
@@ -136,10 +131,7 @@ async fn list(
         stored.is_complete = are_all && !is_cut;
         Ok(stored)
     });
-    let listed = listed.await?;
-    listed
-        .map(Some)
-        .map_err(|error| access.explain(DOING, &error))
+    listed.await.map(Some)
 }
 
 #[cfg(test)]

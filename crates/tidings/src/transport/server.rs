@@ -49,7 +49,6 @@ use crate::transport::server::keepalive::Keepalive;
 use crate::transport::server::keys::ServerKeys;
 use crate::transport::server::redis_connection::{Access, RedisConnection, driving, lost};
 use crate::transport::server::role::{Hello, Role, ask_role, hello, shortcoming};
-use crate::transport::server::tcp::Readiness;
 use crate::transport::tls::Tls;
 use crate::transport::{
     Backlog, PublishError, Published, Publisher, ReceiveHalf, Reply, SendHalf, SendingAgain,
@@ -153,7 +152,7 @@ impl Server {
     /// Returns true if the server reports to be a master; false if it may not be asked.
     pub(crate) async fn is_master(&self, at: &ConnectionAddr) -> bool {
         let doing = "asking for the role";
-        let opened = self.access.open(at, None, doing, Readiness::new()).await;
+        let opened = self.access.open(at, None, doing).await;
         opened.is_ok_and(|line| line.role == Role::Master)
     }
 
@@ -162,20 +161,18 @@ impl Server {
         &self,
         at: &ConnectionAddr,
     ) -> Result<RedisReceiveHalf, ConnectError> {
-        let watch = Readiness::new();
         let doing = "connecting to receive";
-        let mut line = self.access.open(at, None, doing, watch.clone()).await?;
-        let doing = "subscribing";
+        let mut line = self.access.open(at, None, doing).await?;
         line.driver.follow(&self.channel);
         let mut subscribe = redis::cmd(self.channel.kind.subscribe());
         subscribe.arg(&self.channel.name);
         let _: Value = line
-            .ask(doing, async |line| subscribe.query_async(line).await)
-            .await?
-            .map_err(|error| line.access.explain(doing, &error))?;
+            .ask("subscribing", async |line| {
+                subscribe.query_async(line).await
+            })
+            .await?;
         Ok(RedisReceiveHalf {
             line,
-            watch,
             again: None,
             keepalive: Keepalive::new(),
         })
@@ -208,7 +205,7 @@ impl Server {
         peer: Option<SocketAddr>,
     ) -> Result<RedisConnection, ConnectError> {
         let doing = "connecting to send";
-        let line = self.access.open(at, peer, doing, Readiness::new()).await?;
+        let line = self.access.open(at, peer, doing).await?;
         self.warn_of_age(at, line.version.as_deref());
         Ok(line)
     }
@@ -323,7 +320,6 @@ pub(crate) type Again = Arc<dyn Fn() -> SendingAgain + Send + Sync>;
 /// The half that receives, over a connection of its own.
 pub(crate) struct RedisReceiveHalf {
     line: RedisConnection,
-    watch: Readiness,
     /// Connects another send half for it.
     pub(super) again: Option<Again>,
     keepalive: Keepalive,
@@ -350,7 +346,7 @@ impl ReceiveHalf for RedisReceiveHalf {
     }
 
     fn set_watched(&mut self, is_watched: bool) {
-        self.watch.set(is_watched);
+        self.line.watch.set(is_watched);
     }
 
     fn set_keepalive(&mut self, every: Duration) {

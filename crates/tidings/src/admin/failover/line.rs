@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use redis::{Cmd, ConnectionAddr, FromRedisValue};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::answers::command;
@@ -13,8 +12,7 @@ use crate::admin::fields::Fields;
 use crate::error::connect::ConnectError;
 use crate::resp::Client;
 use crate::transport::address::shown_address;
-use crate::transport::server::redis_connection::{Access, driving};
-use crate::transport::server::tcp::Readiness;
+use crate::transport::server::redis_connection::{Access, driving, in_time};
 
 /// The time for each command.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -67,7 +65,7 @@ impl Line {
 
     /// Asks a command, over a new connection if there is none.
     pub(super) async fn once<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, ConnectError> {
-        let asked = timeout(TIMEOUT, async {
+        let asked = in_time(TIMEOUT, DOING, async {
             let mut open = self.0.open.lock().await;
             if open.is_none() {
                 *open = Some(self.open().await?);
@@ -81,7 +79,6 @@ impl Line {
             answer.map_err(|error| access.explain(DOING, &error))
         });
         let answer = asked.await;
-        let answer = answer.unwrap_or(Err(ConnectError::timed_out(DOING)));
         if matches!(answer, Err(ConnectError::Io { .. } | ConnectError::Lost)) {
             *self.0.open.lock().await = None;
         }
@@ -96,7 +93,7 @@ impl Line {
 
     async fn open(&self) -> Result<Open, ConnectError> {
         let Inner { at, access, .. } = &*self.0;
-        let line = access.open(at, None, DOING, Readiness::new()).await?;
+        let line = access.open(at, None, DOING).await?;
         Ok(Open {
             client: line.client,
             access: line.access,

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::future::join3;
 use futures_util::stream::FuturesUnordered;
 use redis::{FromRedisValue, RedisResult, Value};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use crate::error::connect::ConnectError;
 use crate::namespace::channel::PubSub;
@@ -16,7 +16,7 @@ use crate::task::mutex::Mutex;
 use crate::transport::address::{Place, address_of, shown};
 use crate::transport::answers::{MOST, NoAnswer};
 use crate::transport::cluster::nodes::{Answer, Node, Nodes, Shard};
-use crate::transport::server::tcp::Readiness;
+use crate::transport::server::redis_connection::in_time;
 use crate::transport::server::{NODE_TIMEOUT, Server};
 
 /// The wait for the slower nodes once two have answered, and for those that they name.
@@ -71,8 +71,7 @@ impl Finder {
     }
 
     async fn ask_in_time(&self, place: Place) -> (Place, Result<Answer, NoAnswer>) {
-        let asked = timeout(NODE_TIMEOUT, self.ask(&place)).await;
-        let asked = asked.unwrap_or(Err(ConnectError::timed_out(DOING)));
+        let asked = in_time(NODE_TIMEOUT, DOING, self.ask(&place)).await;
         let said = asked.map_err(|why| NoAnswer::from(&why));
         (place, said)
     }
@@ -80,13 +79,8 @@ impl Finder {
     async fn ask(&self, place: &Place) -> Result<Answer, ConnectError> {
         let at = address_of(place);
         let access = &self.server.access;
-        let mut line = access.open(&at, None, DOING, Readiness::new()).await?;
-        let replies = line
-            .ask(DOING, async |line| Ok(ask_all(line).await))
-            .await?;
-        let explain = |error| line.access.explain(DOING, &error);
-        let (shards, id, state) = replies.map_err(&explain)?;
-        let shards = shards.map_err(explain)?;
+        let mut line = access.open(&at, None, DOING).await?;
+        let (shards, id, state) = line.ask(DOING, async |line| ask_all(line).await).await?;
         Ok(Answer {
             id: id
                 .ok()
@@ -135,13 +129,9 @@ where
 }
 
 /// The replies to `CLUSTER SLOTS`, `CLUSTER MYID` or `CLUSTER NODES`, and `CLUSTER INFO`.
-type Replies = (
-    RedisResult<Vec<Vec<Value>>>,
-    RedisResult<String>,
-    RedisResult<String>,
-);
+type Replies = (Vec<Vec<Value>>, RedisResult<String>, RedisResult<String>);
 
-async fn ask_all(line: &Client) -> Replies {
+async fn ask_all(line: &Client) -> RedisResult<Replies> {
     let id = async {
         match cluster(line, "MYID").await {
             Ok(id) => Ok(id),
@@ -151,7 +141,8 @@ async fn ask_all(line: &Client) -> Replies {
                 .map(|nodes: String| myself(&nodes)),
         }
     };
-    join3(cluster(line, "SLOTS"), id, cluster(line, "INFO")).await
+    let (shards, id, state) = join3(cluster(line, "SLOTS"), id, cluster(line, "INFO")).await;
+    Ok((shards?, id, state))
 }
 
 /// The identity of the node that answered `CLUSTER NODES`; empty if it is not there.
@@ -242,7 +233,7 @@ async fn next<T>(
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::sleep;
+    use tokio::time::{sleep, timeout};
 
     use super::*;
 

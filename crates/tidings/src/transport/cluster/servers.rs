@@ -1,8 +1,5 @@
 //! The nodes of a cluster, as one of them lists them: also those that have no slots or are down.
 
-use redis::RedisResult;
-use tokio::time::timeout;
-
 use crate::error::connect::ConnectError;
 use crate::namespace::Namespace;
 use crate::namespace::channel::PubSub;
@@ -11,8 +8,7 @@ use crate::transport::cluster::finder::{Finder, cluster};
 use crate::transport::cluster::node_line::NodeLine;
 use crate::transport::cluster::nodes::Nodes;
 use crate::transport::cluster::slot_of;
-use crate::transport::server::redis_connection::Access;
-use crate::transport::server::tcp::Readiness;
+use crate::transport::server::redis_connection::{Access, in_time};
 use crate::transport::server::{NODE_TIMEOUT, Server};
 use crate::transport::servers::located::{ClusterNode, Located, MAX_SERVERS};
 
@@ -47,8 +43,7 @@ impl ClusterServers {
         let nodes = self.finder.around().await;
         let mut first = None;
         for node in nodes.usable(self.finder.slot, PubSub::Classic) {
-            let asked = timeout(NODE_TIMEOUT, self.ask(&node.at)).await;
-            match asked.unwrap_or(Err(ConnectError::timed_out(DOING))) {
+            match in_time(NODE_TIMEOUT, DOING, self.ask(&node.at)).await {
                 Ok(list) => return Ok(located(&list, &node.at, &nodes)),
                 Err(why) => first = first.or(Some(why)),
             }
@@ -58,12 +53,9 @@ impl ClusterServers {
 
     async fn ask(&self, place: &Place) -> Result<String, ConnectError> {
         let at = address_of(place);
-        let access = self.access();
-        let mut line = access.open(&at, None, DOING, Readiness::new()).await?;
-        let list: RedisResult<String> = line
-            .ask(DOING, async |client| cluster(client, "NODES").await)
-            .await?;
-        list.map_err(|error| line.access.explain(DOING, &error))
+        let mut line = self.access().open(&at, None, DOING).await?;
+        let asking = line.ask(DOING, async |client| cluster(client, "NODES").await);
+        asking.await
     }
 }
 

@@ -10,7 +10,7 @@ use futures_util::future::try_join3;
 use redis::{RedisResult, Value};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::error::connect::ConnectError;
 use crate::namespace::channel::{Channel, PubSub};
@@ -19,7 +19,6 @@ use crate::transport::address::{Place, address_of};
 use crate::transport::answers::NoAnswer;
 use crate::transport::sentinel::votes::Answer;
 use crate::transport::server::redis_connection::{Access, RedisConnection, lost};
-use crate::transport::server::tcp::Readiness;
 
 /// The channel on which a sentinel publishes that the master has moved.
 const HINTS: &str = "+switch-master";
@@ -80,9 +79,7 @@ impl Monitor {
             let hint = self.hint.notified();
             let doing = "asking a sentinel";
             let asking = line.ask(doing, async |line| ask(line, &self.master).await);
-            let asked = timeout(TIMEOUT, asking).await;
-            let asked = asked.unwrap_or(Err(ConnectError::timed_out(doing)))?;
-            let (answer, others) = asked.map_err(|error| self.access.explain(doing, &error))?;
+            let (answer, others) = asking.await?;
             let said = Said {
                 by: place.clone(),
                 answer: Ok(answer),
@@ -110,18 +107,17 @@ impl Monitor {
         let at = address_of(place);
         // Without a timeout here: each of its addresses has its own, and the last may be the one that
         // answers.
-        let mut line = self.access.open(&at, None, doing, Readiness::new()).await?;
+        let mut line = self.access.open(&at, None, doing).await?;
         line.driver.follow(&Channel {
             name: HINTS.to_owned(),
             kind: PubSub::Classic,
         });
-        let subscribed = line.ask(doing, async |line| {
+        let subscribed = line.try_to_ask(TIMEOUT, doing, async |line| {
             let mut subscribe = redis::cmd("SUBSCRIBE");
             let _: Value = subscribe.arg(HINTS).query_async(line).await?;
             Ok(())
         });
-        let subscribed = timeout(TIMEOUT, subscribed).await;
-        if let Err(error) = subscribed.unwrap_or(Err(ConnectError::timed_out(doing)))? {
+        if let Err(error) = subscribed.await? {
             tracing::debug!(?error, "cannot subscribe to the hints of a sentinel");
         }
         Ok(line)

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use futures_util::future::{join_all, try_join3};
 use redis::{RedisConnectionInfo, RedisResult};
-use tokio::time::timeout;
 
 use crate::acl::Permissions;
 use crate::error::connect::ConnectError;
@@ -13,8 +12,7 @@ use crate::resp::Client;
 use crate::transport::address::{Place, address_of};
 use crate::transport::answers::{self, NoAnswer};
 use crate::transport::sentinel::monitor::{Fields, place_of};
-use crate::transport::server::redis_connection::Access;
-use crate::transport::server::tcp::Readiness;
+use crate::transport::server::redis_connection::{Access, in_time};
 use crate::transport::servers::located::{Located, add};
 use crate::transport::tls::Tls;
 
@@ -73,7 +71,8 @@ impl SentinelServers {
 
     /// Returns the master and the replicas, and then the sentinels.
     pub(in crate::transport) async fn locate(&self) -> Result<Vec<Located>, ConnectError> {
-        let asking = self.sentinels.iter().map(|place| self.ask_in_time(place));
+        let asking = self.sentinels.iter();
+        let asking = asking.map(|place| in_time(TIMEOUT, DOING, self.ask(place)));
         let said = join_all(asking).await;
         let (mut servers, mut sentinels) = (Vec::new(), self.sentinels.clone());
         let (mut failed, mut is_answered) = (Vec::new(), false);
@@ -110,18 +109,11 @@ impl SentinelServers {
         Ok(servers.chain(sentinels).collect())
     }
 
-    async fn ask_in_time(&self, place: &Place) -> Result<Named, ConnectError> {
-        let asked = timeout(TIMEOUT, self.ask(place)).await;
-        asked.unwrap_or(Err(ConnectError::timed_out(DOING)))
-    }
-
     async fn ask(&self, place: &Place) -> Result<Named, ConnectError> {
         let at = address_of(place);
-        let mut line = self.access.open(&at, None, DOING, Readiness::new()).await?;
+        let mut line = self.access.open(&at, None, DOING).await?;
         let named = line.ask(DOING, async |client| ask(client, &self.master).await);
-        named
-            .await?
-            .map_err(|error| line.access.explain(DOING, &error))
+        named.await
     }
 }
 

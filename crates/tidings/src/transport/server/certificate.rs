@@ -4,7 +4,6 @@ use redis::ConnectionAddr;
 
 use crate::transport::server::redis_connection::Access;
 use crate::transport::server::socket::{Socket, endpoints};
-use crate::transport::server::tcp::Readiness;
 use crate::transport::server::tls;
 
 const DOING: &str = "asking for the certificate";
@@ -16,7 +15,7 @@ pub(crate) async fn certificate(access: &Access, at: &ConnectionAddr) -> Option<
         return None;
     };
     for endpoint in endpoints(at).await.ok()? {
-        if let Ok(Socket::Tcp(tcp, _)) = endpoint.connect(Readiness::new()).await {
+        if let Ok(Socket::Tcp(tcp, _)) = endpoint.connect().await {
             return tls::certificate((DOING, access.handshake()), tls, host, tcp)
                 .await
                 .ok()?;

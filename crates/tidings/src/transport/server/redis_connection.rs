@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::acl::{Needs, Permissions};
 use crate::error::connect::ConnectError;
 use crate::resp::{self, Client, Driver};
-use crate::transport::address::shown_address;
+use crate::transport::address::{Place, shown_address};
 use crate::transport::credentials::CredentialSource;
 use crate::transport::server::race;
 use crate::transport::server::role::{self, Hello, Role, ServerKind, ask_role};
@@ -74,6 +74,7 @@ pub(crate) struct RedisConnection {
     pub(crate) role: Role,
     /// The version of the server, if it reports it.
     pub(crate) version: Option<String>,
+    pub(crate) watch: Readiness,
     /// With the credentials of this connection.
     pub(crate) access: Access,
 }
@@ -126,9 +127,8 @@ impl Access {
         let Some(source) = &self.credentials else {
             return Ok(self.clone());
         };
-        let credentials = self
-            .in_time("asking for the credentials", source.ask())
-            .await?;
+        let doing = "asking for the credentials";
+        let credentials = in_time(self.step, doing, source.ask()).await?;
         let mut login = RedisConnectionInfo::default()
             .set_db(self.settings.db())
             .set_password(credentials.password);
@@ -189,7 +189,6 @@ impl Access {
         at: &ConnectionAddr,
         peer: Option<SocketAddr>,
         doing: &'static str,
-        watch: Readiness,
     ) -> Result<RedisConnection, ConnectError> {
         let access = self.logged_in().await?;
         let endpoints = if let Some(peer) = peer {
@@ -197,9 +196,9 @@ impl Access {
         } else {
             let found = socket::endpoints(at);
             let found = found.map_err(|source| ConnectError::Io { doing, source });
-            self.in_time(doing, found).await?
+            in_time(self.step, doing, found).await?
         };
-        access.open_first(endpoints, at, doing, &watch).await
+        access.open_first(endpoints, at, doing).await
     }
 
     async fn open_first(
@@ -207,14 +206,13 @@ impl Access {
         endpoints: Vec<Endpoint>,
         at: &ConnectionAddr,
         doing: &'static str,
-        watch: &Readiness,
     ) -> Result<RedisConnection, ConnectError> {
         let connect = |endpoint: Endpoint| {
-            let connecting = endpoint.connect(watch.clone());
+            let connecting = endpoint.connect();
             let connecting = connecting.map_err(move |source| ConnectError::Io { doing, source });
-            self.in_time(doing, connecting).boxed()
+            in_time(self.step, doing, connecting).boxed()
         };
-        let finish = |socket| self.in_time(doing, self.greet(socket, at, doing)).boxed();
+        let finish = |socket| in_time(self.step, doing, self.greet(socket, at, doing)).boxed();
         let opened = race::first(endpoints, connect, finish).await;
         opened.map_err(|errors| most_informative(errors).unwrap_or(ConnectError::timed_out(doing)))
     }
@@ -226,7 +224,7 @@ impl Access {
         at: &ConnectionAddr,
         doing: &'static str,
     ) -> Result<RedisConnection, ConnectError> {
-        let peer = socket.peer();
+        let (peer, watch) = (socket.peer(), socket.watch());
         let within = (doing, self.handshake());
         let stream = socket.agree(within, self.tls.as_ref(), at).await?;
         let (client, driver) = resp::connection(stream);
@@ -236,9 +234,11 @@ impl Access {
             peer,
             role: Role::Hidden,
             version: None,
+            watch,
             access: self.clone(),
         };
-        let greeted = line.ask(doing, async |client| self.log_in(client).await);
+        let greeting = async |client: &mut Client| self.log_in(client).await;
+        let greeted = line.try_to_ask(self.step, doing, greeting);
         let hello = match greeted.await? {
             Ok(hello) => hello,
             Err(error) => return Err(self.refused(at, doing, &error, &line)),
@@ -277,9 +277,7 @@ impl Access {
             });
         }
         if line.role == Role::Hidden {
-            let doing = "asking for the role";
-            let role = line.ask(doing, ask_role).await?;
-            line.role = role.map_err(|error| self.explain(doing, &error))?;
+            line.role = line.ask("asking for the role", ask_role).await?;
         }
         line.role.check()
     }
@@ -341,25 +339,11 @@ impl Access {
         let doing = "asking a sentinel";
         let mut question = redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
-        let named: RedisResult<Option<(String, u16)>> = line
+        let named: Option<Place> = line
             .ask(doing, async |line| question.query_async(line).await)
             .await?;
-        match named {
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(self.judge(doing, NO_SUCH_MASTER)),
-            Err(error) => Err(self.explain(doing, &error)),
-        }
-    }
-
-    /// Runs a step of connecting with its timeout.
-    async fn in_time<T>(
-        &self,
-        doing: &'static str,
-        step: impl Future<Output = Result<T, ConnectError>>,
-    ) -> Result<T, ConnectError> {
-        timeout(self.step, step)
-            .await
-            .unwrap_or_else(|_| Err(ConnectError::timed_out(doing)))
+        let unknown = || self.judge(doing, NO_SUCH_MASTER);
+        named.map(drop).ok_or_else(unknown)
     }
 }
 
@@ -371,17 +355,29 @@ impl fmt::Debug for Access {
 }
 
 impl RedisConnection {
-    /// Runs commands while driving the connection. The outer error is a timeout.
+    /// Runs commands while driving the connection.
     pub(crate) async fn ask<T>(
         &mut self,
         doing: &'static str,
         question: impl AsyncFnOnce(&mut Client) -> RedisResult<T>,
-    ) -> Result<RedisResult<T>, ConnectError> {
+    ) -> Result<T, ConnectError> {
         self.ask_within(self.access.step, doing, question).await
     }
 
     /// As [`ask`](Self::ask), for questions that may take longer than a step of connecting.
     pub(crate) async fn ask_within<T>(
+        &mut self,
+        limit: Duration,
+        doing: &'static str,
+        question: impl AsyncFnOnce(&mut Client) -> RedisResult<T>,
+    ) -> Result<T, ConnectError> {
+        let asked = self.try_to_ask(limit, doing, question).await?;
+        asked.map_err(|error| self.access.explain(doing, &error))
+    }
+
+    /// As [`ask_within`](Self::ask_within), with the error of Redis as it is. The outer error is a
+    /// timeout.
+    pub(crate) async fn try_to_ask<T>(
         &mut self,
         limit: Duration,
         doing: &'static str,
@@ -397,9 +393,18 @@ impl RedisConnection {
                 () = poll_fn(|cx| driver.poll(cx)) => answer.await,
             }
         };
-        let asked = timeout(limit, asking).await;
-        asked.map_err(|_| ConnectError::timed_out(doing))
+        in_time(limit, doing, asking.map(Ok)).await
     }
+}
+
+/// Runs a step with its timeout.
+pub(crate) async fn in_time<T>(
+    limit: Duration,
+    doing: &'static str,
+    step: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    let done = timeout(limit, step).await;
+    done.unwrap_or_else(|_| Err(ConnectError::timed_out(doing)))
 }
 
 /// Drives a connection until it ends.
@@ -564,10 +569,7 @@ mod tests {
         let access = access("redis://h").of_masters();
         let endpoints = addresses.iter().copied().map(Endpoint::Tcp).collect();
         let at = ConnectionAddr::Tcp("h".to_owned(), 6_379);
-        let watch = Readiness::new();
-        access
-            .open_first(endpoints, &at, "connecting", &watch)
-            .await
+        access.open_first(endpoints, &at, "connecting").await
     }
 
     #[tokio::test]
@@ -585,7 +587,7 @@ mod tests {
         let access = access("redis://h").with_credentials(Some(source));
         let at = ConnectionAddr::Tcp("h".to_owned(), 6_379);
         let began = Instant::now();
-        let opened = access.open(&at, None, "connecting", Readiness::new()).await;
+        let opened = access.open(&at, None, "connecting").await;
         assert_eq!(
             report(&opened.err().unwrap()).to_string(),
             "asking for the credentials: timed out"
@@ -613,10 +615,7 @@ mod tests {
         let access = access("redis://h").of_sentinels(&"shop".into(), STEP);
         let endpoints = addresses.iter().copied().map(Endpoint::Tcp).collect();
         let at = ConnectionAddr::Tcp("h".to_owned(), 26_379);
-        let watch = Readiness::new();
-        access
-            .open_first(endpoints, &at, "connecting", &watch)
-            .await
+        access.open_first(endpoints, &at, "connecting").await
     }
 
     #[tokio::test]

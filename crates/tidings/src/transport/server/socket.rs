@@ -59,9 +59,9 @@ pub(crate) async fn endpoints(to: &ConnectionAddr) -> io::Result<Vec<Endpoint>> 
 }
 
 impl Endpoint {
-    pub(crate) async fn connect(self, watch: Readiness) -> io::Result<Socket> {
+    pub(crate) async fn connect(self) -> io::Result<Socket> {
         match self {
-            Self::Tcp(address) => Ok(Socket::Tcp(tcp(address, watch).await?, address)),
+            Self::Tcp(address) => Ok(Socket::Tcp(tcp(address).await?, address)),
             #[cfg(unix)]
             Self::Unix(path) => Ok(Socket::Unix(tokio::net::UnixStream::connect(path).await?)),
         }
@@ -75,6 +75,15 @@ impl Socket {
             Self::Tcp(_, address) => Some(*address),
             #[cfg(unix)]
             Self::Unix(_) => None,
+        }
+    }
+
+    /// Turns its wake-ups off and on, if they can be.
+    pub(crate) fn watch(&self) -> Readiness {
+        match self {
+            Self::Tcp(tcp, _) => tcp.watch.clone(),
+            #[cfg(unix)]
+            Self::Unix(_) => Readiness::new(),
         }
     }
 
@@ -96,7 +105,7 @@ impl Socket {
     }
 }
 
-async fn tcp(address: SocketAddr, watch: Readiness) -> io::Result<Tcp> {
+async fn tcp(address: SocketAddr) -> io::Result<Tcp> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let (idle, interval) = KEEPALIVE;
@@ -106,5 +115,5 @@ async fn tcp(address: SocketAddr, watch: Readiness) -> io::Result<Tcp> {
     // TCP keepalive pauses while bytes are unacknowledged; this timeout covers that.
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
-    Ok(Tcp::new(stream, watch))
+    Ok(Tcp::new(stream))
 }

@@ -27,7 +27,7 @@ impl Readiness {
 /// arriving data wakes no thread.
 pub(crate) struct Tcp {
     state: State,
-    watch: Readiness,
+    pub(crate) watch: Readiness,
 }
 
 enum State {
@@ -38,8 +38,8 @@ enum State {
 }
 
 impl Tcp {
-    pub(crate) fn new(stream: TcpStream, watch: Readiness) -> Self {
-        let state = State::Watched(stream);
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        let (state, watch) = (State::Watched(stream), Readiness::new());
         Self { state, watch }
     }
 
@@ -132,8 +132,9 @@ mod tests {
             .await
             .unwrap();
         let (far, _) = place.accept().await.unwrap();
-        let watch = Readiness::new();
-        (Tcp::new(near, watch.clone()), watch, far)
+        let near = Tcp::new(near);
+        let watch = near.watch.clone();
+        (near, watch, far)
     }
 
     #[tokio::test]
