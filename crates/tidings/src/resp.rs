@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::task::AtomicWaker;
 use redis::aio::ConnectionLike;
-use redis::{Cmd, Pipeline, PushKind, RedisError, RedisFuture, RedisResult, Value};
+use redis::{Cmd, FromRedisValue, Pipeline, PushKind, RedisError, RedisFuture, RedisResult, Value};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Sleep, sleep};
@@ -226,6 +226,11 @@ impl Client {
     pub(crate) fn end(&self) -> Option<io::Error> {
         let (kind, text) = self.shared.state.lock().end.clone()?;
         Some(io::Error::new(kind, text))
+    }
+
+    /// Runs a command.
+    pub(crate) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
+        command.query_async(&mut self.clone()).await
     }
 
     async fn permit(&self) -> Option<OwnedSemaphorePermit> {

@@ -49,8 +49,8 @@ impl<'a> Asking<'a> {
         }
     }
 
-    pub(super) fn client(&self) -> Client {
-        self.client.clone()
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Asks `command`. Its words are given in `name`.
@@ -59,9 +59,7 @@ impl<'a> Asking<'a> {
         name: &'static str,
         command: Cmd,
     ) -> Option<T> {
-        let mut client = self.client();
-        let answer = command.query_async(&mut client);
-        let answer = self.in_time(answer).await?;
+        let answer = self.in_time(self.client.query(&command)).await?;
         self.noted(name, answer)
     }
 

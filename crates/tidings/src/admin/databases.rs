@@ -38,8 +38,7 @@ pub(super) async fn others(
 pub(super) async fn has_journal(asking: &Asking<'_>, namespace: &Namespace) -> Option<bool> {
     let mut exists = redis::cmd("EXISTS");
     exists.arg(namespace.journal().stream);
-    let mut client = asking.client();
-    let keys: RedisResult<u64> = asking.in_time(exists.query_async(&mut client)).await?;
+    let keys: RedisResult<u64> = asking.in_time(asking.client().query(&exists)).await?;
     match keys {
         Err(error) if error.code() == Some("MOVED") => None,
         keys => Some(asking.noted("EXISTS", keys)? > 0),

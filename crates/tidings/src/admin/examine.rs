@@ -38,7 +38,6 @@ pub(super) async fn examine(
         let settings = Some(settings);
         return ServerState { settings, ..state };
     }
-    let client = asking.client();
     let (round_trip, clock_offset) = clock(asking).await;
     let nodes: Option<String> = match &located.node {
         Some(_) => asking.words("CLUSTER NODES").await,
@@ -48,7 +47,7 @@ pub(super) async fn examine(
     let has_journal = databases::has_journal(asking, namespace).await;
     let journal = match has_journal {
         Some(true) => {
-            let journal = journal(&client, namespace, access);
+            let journal = journal(asking.client(), namespace, access);
             asking.in_time(journal).await.flatten()
         }
         _ => None,

@@ -21,15 +21,12 @@ pub struct KeyCount {
 
 /// Counts the keys of a namespace in the database of the connection, or in its slot in a cluster.
 pub(super) async fn count(
-    client: Client,
+    client: &Client,
     namespace: &Namespace,
     slot: Option<u16>,
 ) -> RedisResult<KeyCount> {
     let mut count = 0;
     let found = |keys: Vec<_>| count += keys.len() as u64;
-    let is_complete = match slot {
-        None => keys::scan(client, namespace, found).await?,
-        Some(slot) => keys::of_slot(client, namespace, slot, found).await?,
-    };
+    let is_complete = keys::list(client, namespace, slot, found).await?;
     Ok(KeyCount { count, is_complete })
 }

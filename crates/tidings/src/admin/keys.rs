@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use redis::{Cmd, RedisResult};
+use redis::RedisResult;
 
 use crate::namespace::Namespace;
 use crate::resp::Client;
@@ -19,19 +19,33 @@ const MAX_OF_SLOT: usize = 10_000;
 /// The time after which no further `SCAN` begins.
 const TIME: Duration = Duration::from_millis(500);
 
-/// Lists the keys of a namespace in the database of the connection, a key more than once at times.
-/// Returns whether these are all.
-pub(super) async fn scan(
-    mut client: Client,
+/// Lists the keys of a namespace in the database of the connection, a key more than once at times, or
+/// in its slot in a cluster. Returns whether these are all.
+pub(super) async fn list(
+    client: &Client,
     namespace: &Namespace,
+    slot: Option<u16>,
+    found: impl FnMut(Vec<Vec<u8>>),
+) -> RedisResult<bool> {
+    let prefix = format!("{}:", namespace.channel());
+    match slot {
+        None => scan(client, &prefix, found).await,
+        Some(slot) => of_slot(client, &prefix, slot, found).await,
+    }
+}
+
+async fn scan(
+    client: &Client,
+    prefix: &str,
     mut found: impl FnMut(Vec<Vec<u8>>),
 ) -> RedisResult<bool> {
     let (began, mut cursor) = (Instant::now(), 0_u64);
     for _ in 0..MAX_KEYS / STEP {
         let mut scan = redis::cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg(pattern(namespace));
+        // The name of a namespace has no special characters.
+        scan.arg(cursor).arg("MATCH").arg(format!("{prefix}*"));
         scan.arg("COUNT").arg(STEP);
-        let (next, keys): (u64, Vec<Vec<u8>>) = scan.query_async(&mut client).await?;
+        let (next, keys): (u64, Vec<Vec<u8>>) = client.query(&scan).await?;
         cursor = next;
         found(keys);
         if cursor == 0 || began.elapsed() > TIME {
@@ -41,29 +55,18 @@ pub(super) async fn scan(
     Ok(cursor == 0)
 }
 
-/// Lists the keys of a namespace in its slot on the node that has it. Keys of other programs may have
-/// the same slot. Returns whether these are all.
-pub(super) async fn of_slot(
-    mut client: Client,
-    namespace: &Namespace,
+/// Keys of other programs may have the same slot.
+async fn of_slot(
+    client: &Client,
+    prefix: &str,
     slot: u16,
     mut found: impl FnMut(Vec<Vec<u8>>),
 ) -> RedisResult<bool> {
-    let mut keys: Vec<Vec<u8>> = list(slot).query_async(&mut client).await?;
+    let mut list = redis::cmd("CLUSTER");
+    list.arg("GETKEYSINSLOT").arg(slot).arg(MAX_OF_SLOT);
+    let mut keys: Vec<Vec<u8>> = client.query(&list).await?;
     let are_all = keys.len() < MAX_OF_SLOT;
-    let prefix = format!("{}:", namespace.channel());
     keys.retain(|key| key.starts_with(prefix.as_bytes()));
     found(keys);
     Ok(are_all)
-}
-
-fn list(slot: u16) -> Cmd {
-    let mut list = redis::cmd("CLUSTER");
-    list.arg("GETKEYSINSLOT").arg(slot).arg(MAX_OF_SLOT);
-    list
-}
-
-/// The pattern of the keys. The name of a namespace has no special characters.
-fn pattern(namespace: &Namespace) -> String {
-    format!("{}:*", namespace.channel())
 }

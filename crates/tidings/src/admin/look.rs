@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use redis::RedisResult;
 use tokio::time::Instant;
 
-use crate::admin::answers::{Asking, command};
+use crate::admin::answers::Asking;
 use crate::admin::examine::examine;
 use crate::admin::fields::Fields;
 use crate::admin::info;
@@ -16,7 +16,7 @@ use crate::admin::settings::{Settings, settings};
 use crate::error::connect::ConnectError;
 use crate::namespace::Namespace;
 use crate::transport::server::backlogs_of;
-use crate::transport::server::redis_connection::{RedisConnection, in_time};
+use crate::transport::server::redis_connection::{RedisConnection, in_time, sentinel_question};
 use crate::transport::server::role::Role;
 use crate::transport::servers::{Located, Servers};
 
@@ -142,8 +142,8 @@ impl Look<'_> {
         if self.located.is_sentinel {
             return None;
         }
-        let mut client = self.asking.client();
-        let backlogs = self.asking.in_time(backlogs_of(0, &mut client)).await?;
+        let backlogs = backlogs_of(0, self.asking.client());
+        let backlogs = self.asking.in_time(backlogs).await?;
         let backlogs = self.asking.noted("CLIENT LIST", backlogs)?;
         let largest = backlogs.iter().map(|backlog| backlog.bytes).max();
         Some(largest.unwrap_or(0) as u64)
@@ -156,11 +156,8 @@ impl Look<'_> {
         }
         let (client, namespace) = (self.asking.client(), self.scope.namespace);
         let slot = self.scope.servers.slot();
-        if let Some(slot) = slot {
-            let mut slots = self.located.node.as_ref()?.slots.iter();
-            if !slots.any(|(first, last)| (*first..=*last).contains(&slot)) {
-                return None;
-            }
+        if slot.is_some_and(|slot| !self.located.has_slot(slot)) {
+            return None;
         }
         let command = slot.map_or("SCAN", |_| "CLUSTER GETKEYSINSLOT");
         let counted = key_count::count(client, namespace, slot);
@@ -181,12 +178,12 @@ impl Look<'_> {
         if !self.located.is_sentinel {
             return None;
         }
-        let about = |words| command(words).arg(name).clone();
-        let master = self.asking.ask("SENTINEL MASTER", about("SENTINEL MASTER"));
+        let master = self
+            .asking
+            .ask("SENTINEL MASTER", sentinel_question("MASTER", name));
         let master: Option<HashMap<String, String>> = master.await;
-        let ckquorum = about("SENTINEL CKQUORUM");
-        let mut client = self.asking.client();
-        let quorum = ckquorum.query_async(&mut client);
+        let ckquorum = sentinel_question("CKQUORUM", name);
+        let quorum = self.asking.client().query(&ckquorum);
         let quorum: Option<RedisResult<()>> = self.asking.in_time(quorum).await;
         let quorum_problem = match quorum {
             None => None,

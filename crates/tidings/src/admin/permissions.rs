@@ -68,7 +68,7 @@ pub(super) async fn missing(
     asking: &Asking<'_>,
     namespace: &Namespace,
 ) -> Option<Vec<MissingPermissions>> {
-    let client = &asking.client();
+    let client = asking.client();
     let mut missing = Vec::new();
     for part in Part::ALL {
         let Some(permissions) = part.permissions(namespace) else {
@@ -107,7 +107,7 @@ pub(super) async fn missing(
 /// Returns the words of the denial, if the user may not run the command on keys of the namespace.
 async fn denial(client: &Client, namespace: &Namespace, name: &str) -> Option<String> {
     let probe = probe(name, &format!("{}:{NO_KEY}", namespace.channel()))?;
-    let answer: RedisResult<Value> = probe.query_async(&mut client.clone()).await;
+    let answer: RedisResult<Value> = client.query(&probe).await;
     let error = answer.err()?;
     let words = error.detail().unwrap_or_default();
     // `EXEC` answers `EXECABORT … because of: NOPERM …`.

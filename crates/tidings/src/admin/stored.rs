@@ -74,7 +74,8 @@ pub(super) async fn stored(
 ) -> Result<Stored, ConnectError> {
     let mut last = None;
     for located in servers.locate().await? {
-        if !may_have_keys(servers, &located) {
+        let slot = servers.slot();
+        if located.is_sentinel || slot.is_some_and(|slot| !located.has_slot(slot)) {
             continue;
         }
         let listing = list(servers, namespace, &located, limit);
@@ -85,15 +86,6 @@ pub(super) async fn stored(
         }
     }
     last.map_or_else(|| Ok(Stored::default()), Err)
-}
-
-fn may_have_keys(servers: &Servers, located: &Located) -> bool {
-    let has_slot = |slot: u16| {
-        let slots = located.node.as_ref().map(|node| &node.slots[..]);
-        let mut slots = slots.unwrap_or_default().iter();
-        slots.any(|(first, last)| (*first..=*last).contains(&slot))
-    };
-    !located.is_sentinel && servers.slot().is_none_or(has_slot)
 }
 
 /// Lists the names on one server, unless it is a replica.
@@ -124,10 +116,7 @@ async fn list(
                 }
             }
         };
-        let are_all = match servers.slot() {
-            None => keys::scan(client.clone(), namespace, found).await?,
-            Some(slot) => keys::of_slot(client.clone(), namespace, slot, found).await?,
-        };
+        let are_all = keys::list(client, namespace, servers.slot(), found).await?;
         stored.is_complete = are_all && !is_cut;
         Ok(stored)
     });

@@ -92,18 +92,18 @@ impl<C: KeyConnection> RedisKeys<C> {
 
 impl KeyRequest {
     /// Sends the request and waits for its answer.
-    pub(crate) async fn send(&self, connection: &mut Client) -> Result<Value, RedisError> {
+    pub(crate) async fn send(&self, connection: &Client) -> Result<Value, RedisError> {
         match self {
-            Self::Command(command) => command.query_async(connection).await,
-            Self::Script(script) => script.invoke_async(connection).await,
+            Self::Command(command) => connection.query(command).await,
+            Self::Script(script) => script.invoke_async(&mut connection.clone()).await,
         }
     }
 
     /// Does what must be done before the request can be sent as a single command.
-    pub(crate) async fn prepare(&self, connection: &mut Client) -> RedisResult<()> {
+    pub(crate) async fn prepare(&self, connection: &Client) -> RedisResult<()> {
         match self {
             Self::Command(_) => Ok(()),
-            Self::Script(script) => script.load_async(connection).await.map(drop),
+            Self::Script(script) => script.load_async(&mut connection.clone()).await.map(drop),
         }
     }
 }

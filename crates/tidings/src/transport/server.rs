@@ -167,9 +167,7 @@ impl Server {
         let mut subscribe = redis::cmd(self.channel.kind.subscribe());
         subscribe.arg(&self.channel.name);
         let _: Value = line
-            .ask("subscribing", async |line| {
-                subscribe.query_async(line).await
-            })
+            .ask("subscribing", async |line| line.query(&subscribe).await)
             .await?;
         Ok(RedisReceiveHalf {
             line,
@@ -392,20 +390,20 @@ impl Publisher for RedisSendHalf {
     }
 
     fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {
-        let mut client = self.client.clone();
-        Box::pin(async move { backlogs_of(0, &mut client).await.ok() })
+        let client = self.client.clone();
+        Box::pin(async move { backlogs_of(0, &client).await.ok() })
     }
 
     fn check(&self) -> BoxFuture<'static, Result<(), ConnectError>> {
-        let (mut client, hides_role) = (self.client.clone(), self.hides_role.clone());
+        let (client, hides_role) = (self.client.clone(), self.hides_role.clone());
         Box::pin(async move {
             // Every user may run HELLO, and it keeps the connection alive.
-            let hello = hello().query_async(&mut client).await;
+            let hello = client.query(&hello()).await;
             let hello = hello.map(Hello::of).unwrap_or_default();
             if hello.role != Role::Hidden || hides_role.load(Ordering::Relaxed) {
                 return hello.role.check();
             }
-            match ask_role(&mut client).await {
+            match ask_role(&client).await {
                 Ok(role) => {
                     hides_role.store(matches!(role, Role::Hidden), Ordering::Relaxed);
                     role.check()
@@ -418,10 +416,10 @@ impl Publisher for RedisSendHalf {
 }
 
 /// Asks the server with this number for the backlogs of its subscribers.
-pub(crate) async fn backlogs_of(server: u64, client: &mut Client) -> RedisResult<Vec<Backlog>> {
+pub(crate) async fn backlogs_of(server: u64, client: &Client) -> RedisResult<Vec<Backlog>> {
     let mut list = redis::cmd("CLIENT");
     list.arg("LIST").arg("TYPE").arg("pubsub");
-    let clients: String = list.query_async(client).await?;
+    let clients: String = client.query(&list).await?;
     Ok(backlogs(server, &clients).collect())
 }
 

@@ -75,7 +75,7 @@ impl Line {
                 None => return Err(ConnectError::Lost),
             };
             drop(open);
-            let answer = command.query_async(&mut client.clone()).await;
+            let answer = client.query(command).await;
             answer.map_err(|error| access.explain(DOING, &error))
         });
         let answer = asked.await;

@@ -7,10 +7,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::admin::failover::line::Line;
 use crate::admin::failover::report::{FailoverError, FailoverReport};
-use crate::admin::failover::sentinel::{Sentinel, question};
+use crate::admin::failover::sentinel::Sentinel;
 use crate::error::connect::ConnectError;
 use crate::error::report;
 use crate::transport::address::shown;
+use crate::transport::server::redis_connection::sentinel_question;
 
 /// The time until a sentinel knows a new priority: it asks each server every 10 s.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -145,7 +146,7 @@ pub(super) struct Known {
 
 /// The replicas that a sentinel knows.
 pub(super) async fn replicas(sentinel: &Sentinel) -> Result<Vec<Known>, ConnectError> {
-    let replicas = question("REPLICAS", &sentinel.master);
+    let replicas = sentinel_question("REPLICAS", &sentinel.master);
     let replicas: Vec<HashMap<String, String>> = sentinel.line.ask(&replicas).await?;
     Ok(replicas.iter().filter_map(known).collect())
 }

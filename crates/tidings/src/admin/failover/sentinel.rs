@@ -10,6 +10,7 @@ use crate::admin::failover::line::Line;
 use crate::admin::failover::report::FailoverError;
 use crate::error::connect::ConnectError;
 use crate::transport::address::{Place, address_of, shown_address};
+use crate::transport::server::redis_connection::sentinel_question;
 
 /// The time that the old master has to become a replica: the sentinels demote it after 10 s.
 const DEMOTE: Duration = Duration::from_secs(12);
@@ -63,7 +64,7 @@ impl Sentinel {
 
     /// Begins the failover.
     pub(super) async fn begin(&self) -> Result<(), ConnectError> {
-        let failover = question("FAILOVER", &self.master);
+        let failover = sentinel_question("FAILOVER", &self.master);
         self.line.once(&failover).await
     }
 
@@ -99,15 +100,9 @@ async fn ask_all(
 
 /// Returns the server that a sentinel names as the master.
 async fn named(line: &Line, master: &str) -> Result<Option<ConnectionAddr>, ConnectError> {
-    let question = question("GET-MASTER-ADDR-BY-NAME", master);
+    let question = sentinel_question("GET-MASTER-ADDR-BY-NAME", master);
     let named: Option<Place> = line.ask(&question).await?;
     Ok(named.as_ref().map(address_of))
-}
-
-pub(super) fn question(what: &str, master: &str) -> redis::Cmd {
-    let mut question = redis::cmd("SENTINEL");
-    question.arg(what).arg(master);
-    question
 }
 
 /// Makes the old master a replica, and closes the connections of its clients: otherwise the sentinels

@@ -159,7 +159,7 @@ fn myself(nodes: &str) -> String {
 /// Runs a subcommand of `CLUSTER`.
 pub(super) async fn cluster<T: FromRedisValue>(line: &Client, what: &str) -> RedisResult<T> {
     let mut question = redis::cmd("CLUSTER");
-    question.arg(what).query_async(&mut line.clone()).await
+    line.query(question.arg(what)).await
 }
 
 /// Returns true if `CLUSTER INFO` says that the cluster is up.

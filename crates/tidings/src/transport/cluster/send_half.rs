@@ -233,7 +233,7 @@ impl Backlogs {
 
 /// Asks a node over this connection, or over a new one.
 async fn backlogs_at(finder: Arc<Finder>, at: Place, connection: Option<Connection>) -> Told {
-    let (mut client, driver) = if let Some(connection) = connection {
+    let (client, driver) = if let Some(connection) = connection {
         connection
     } else {
         let line = finder.server.send_line(&address_of(&at), None).await;
@@ -243,7 +243,7 @@ async fn backlogs_at(finder: Arc<Finder>, at: Place, connection: Option<Connecti
     };
     // The number of a node stays the same when others join or leave.
     let server = FixedState::default().hash_one(&at);
-    match backlogs_of(server, &mut client).await {
+    match backlogs_of(server, &client).await {
         Ok(backlogs) => Ok((backlogs, (client, driver))),
         Err(error) if is_denied(&error, &words(&error)) => Err(Untold::Denied),
         Err(_) => Err(Untold::Silent),

@@ -68,8 +68,8 @@ impl SlotOwner {
         let deadline = Instant::now() + PATIENCE;
         let mut left = 0;
         loop {
-            let mut line = self.line_after(left, deadline).await?;
-            let error = match request.send(&mut line.client).await {
+            let line = self.line_after(left, deadline).await?;
+            let error = match request.send(&line.client).await {
                 Ok(value) => return Ok((value, line.number)),
                 Err(error) => error,
             };

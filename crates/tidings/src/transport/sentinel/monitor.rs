@@ -18,7 +18,9 @@ use crate::resp::Client;
 use crate::transport::address::{Place, address_of};
 use crate::transport::answers::NoAnswer;
 use crate::transport::sentinel::votes::Answer;
-use crate::transport::server::redis_connection::{Access, RedisConnection, lost};
+use crate::transport::server::redis_connection::{
+    Access, RedisConnection, lost, sentinel_question,
+};
 
 /// The channel on which a sentinel publishes that the master has moved.
 const HINTS: &str = "+switch-master";
@@ -114,7 +116,7 @@ impl Monitor {
         });
         let subscribed = line.try_to_ask(TIMEOUT, doing, async |line| {
             let mut subscribe = redis::cmd("SUBSCRIBE");
-            let _: Value = subscribe.arg(HINTS).query_async(line).await?;
+            let _: Value = line.query(subscribe.arg(HINTS)).await?;
             Ok(())
         });
         if let Err(error) = subscribed.await? {
@@ -124,21 +126,13 @@ impl Monitor {
     }
 }
 
-async fn ask(line: &mut Client, master: &str) -> RedisResult<(Answer, Vec<Place>)> {
-    let question = |name| {
-        let mut question = redis::cmd("SENTINEL");
-        question.arg(name).arg(master);
-        question
-    };
-    let (first, second) = (question("MASTER"), question("SENTINELS"));
-    let third = question("GET-MASTER-ADDR-BY-NAME");
-    let (mut line_of_second, mut line_of_third) = (line.clone(), line.clone());
+async fn ask(line: &Client, master: &str) -> RedisResult<(Answer, Vec<Place>)> {
     // In this order: an address that is newer than its epoch is only underrated. No pipeline: its
     // error has more than the sentinel's text.
     let answers: RedisResult<(Fields, Vec<Fields>, Place)> = try_join3(
-        first.query_async(line),
-        second.query_async(&mut line_of_second),
-        third.query_async(&mut line_of_third),
+        line.query(&sentinel_question("MASTER", master)),
+        line.query(&sentinel_question("SENTINELS", master)),
+        line.query(&sentinel_question("GET-MASTER-ADDR-BY-NAME", master)),
     )
     .await;
     let (seen, others, place) = answers?;

@@ -12,7 +12,7 @@ use crate::resp::Client;
 use crate::transport::address::{Place, address_of};
 use crate::transport::answers::{self, NoAnswer};
 use crate::transport::sentinel::monitor::{Fields, place_of};
-use crate::transport::server::redis_connection::{Access, in_time};
+use crate::transport::server::redis_connection::{Access, in_time, sentinel_question};
 use crate::transport::servers::located::{Located, add};
 use crate::transport::tls::Tls;
 
@@ -118,18 +118,10 @@ impl SentinelServers {
 }
 
 async fn ask(client: &Client, master: &str) -> RedisResult<Named> {
-    let question = |name| {
-        let mut question = redis::cmd("SENTINEL");
-        question.arg(name).arg(master);
-        question
-    };
-    let (master, replicas) = (question("GET-MASTER-ADDR-BY-NAME"), question("REPLICAS"));
-    let sentinels = question("SENTINELS");
-    let (mut first, mut second, mut third) = (client.clone(), client.clone(), client.clone());
     let answers: RedisResult<(Option<Place>, Vec<Fields>, Vec<Fields>)> = try_join3(
-        master.query_async(&mut first),
-        replicas.query_async(&mut second),
-        sentinels.query_async(&mut third),
+        client.query(&sentinel_question("GET-MASTER-ADDR-BY-NAME", master)),
+        client.query(&sentinel_question("REPLICAS", master)),
+        client.query(&sentinel_question("SENTINELS", master)),
     )
     .await;
     let (master, replicas, sentinels) = answers?;

@@ -27,8 +27,8 @@ impl ServerKeys {
 
 impl KeyConnection for ServerKeys {
     fn run(&self, request: KeyRequest) -> Carried<Value> {
-        let mut client = self.client.clone();
-        Box::pin(async move { request.send(&mut client).await.map_err(NoAnswer::Error) })
+        let client = self.client.clone();
+        Box::pin(async move { request.send(&client).await.map_err(NoAnswer::Error) })
     }
 
     fn run_numbered(&self, request: KeyRequest) -> Carried<(Value, ConnectionNumber)> {

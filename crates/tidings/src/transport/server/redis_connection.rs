@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{FutureExt, TryFutureExt};
-use redis::{ConnectionAddr, RedisConnectionInfo, RedisResult};
+use redis::{Cmd, ConnectionAddr, RedisConnectionInfo, RedisResult};
 use tokio::time::timeout;
 
 use crate::acl::{Needs, Permissions};
@@ -237,7 +237,7 @@ impl Access {
             watch,
             access: self.clone(),
         };
-        let greeting = async |client: &mut Client| self.log_in(client).await;
+        let greeting = async |client: &Client| self.log_in(client).await;
         let greeted = line.try_to_ask(self.step, doing, greeting);
         let hello = match greeted.await? {
             Ok(hello) => hello,
@@ -337,10 +337,9 @@ impl Access {
         line: &mut RedisConnection,
     ) -> Result<(), ConnectError> {
         let doing = "asking a sentinel";
-        let mut question = redis::cmd("SENTINEL");
-        question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
+        let question = sentinel_question("GET-MASTER-ADDR-BY-NAME", master);
         let named: Option<Place> = line
-            .ask(doing, async |line| question.query_async(line).await)
+            .ask(doing, async |line| line.query(&question).await)
             .await?;
         let unknown = || self.judge(doing, NO_SUCH_MASTER);
         named.map(drop).ok_or_else(unknown)
@@ -359,7 +358,7 @@ impl RedisConnection {
     pub(crate) async fn ask<T>(
         &mut self,
         doing: &'static str,
-        question: impl AsyncFnOnce(&mut Client) -> RedisResult<T>,
+        question: impl AsyncFnOnce(&Client) -> RedisResult<T>,
     ) -> Result<T, ConnectError> {
         self.ask_within(self.access.step, doing, question).await
     }
@@ -369,7 +368,7 @@ impl RedisConnection {
         &mut self,
         limit: Duration,
         doing: &'static str,
-        question: impl AsyncFnOnce(&mut Client) -> RedisResult<T>,
+        question: impl AsyncFnOnce(&Client) -> RedisResult<T>,
     ) -> Result<T, ConnectError> {
         let asked = self.try_to_ask(limit, doing, question).await?;
         asked.map_err(|error| self.access.explain(doing, &error))
@@ -381,7 +380,7 @@ impl RedisConnection {
         &mut self,
         limit: Duration,
         doing: &'static str,
-        question: impl AsyncFnOnce(&mut Client) -> RedisResult<T>,
+        question: impl AsyncFnOnce(&Client) -> RedisResult<T>,
     ) -> Result<RedisResult<T>, ConnectError> {
         let Self { client, driver, .. } = self;
         let asking = async {
@@ -395,6 +394,13 @@ impl RedisConnection {
         };
         in_time(limit, doing, asking.map(Ok)).await
     }
+}
+
+/// A question to a sentinel about the master of this name.
+pub(crate) fn sentinel_question(what: &str, master: &str) -> Cmd {
+    let mut question = redis::cmd("SENTINEL");
+    question.arg(what).arg(master);
+    question
 }
 
 /// Runs a step with its timeout.

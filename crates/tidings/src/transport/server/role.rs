@@ -38,9 +38,8 @@ pub(crate) struct Hello {
     pub(crate) version: Option<String>,
 }
 
-pub(crate) async fn ask_role(connection: &mut Client) -> RedisResult<Role> {
-    let answer = redis::cmd("ROLE").query_async(connection).await;
-    Role::of(answer)
+pub(crate) async fn ask_role(connection: &Client) -> RedisResult<Role> {
+    Role::of(connection.query(&redis::cmd("ROLE")).await)
 }
 
 /// The command whose answer is a [`Hello`]. Every user may run it.

@@ -32,6 +32,12 @@ impl Located {
         }
     }
 
+    /// Returns true if it has this slot of a cluster.
+    pub(crate) fn has_slot(&self, slot: u16) -> bool {
+        let mut slots = self.node.iter().flat_map(|node| &node.slots);
+        slots.any(|(first, last)| (*first..=*last).contains(&slot))
+    }
+
     pub(crate) fn shown(&self) -> String {
         shown_address(&self.at)
     }

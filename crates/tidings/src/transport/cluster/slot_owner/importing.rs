@@ -45,8 +45,7 @@ pub(super) async fn run(
         None => importing.insert(Importing::connect(finder, at).await?),
     };
     // With a missing script, its second attempt would be without `ASKING`.
-    let mut client = node.client.clone();
-    if let Err(error) = request.prepare(&mut client).await {
+    if let Err(error) = request.prepare(&node.client).await {
         *importing = None;
         return Ok(Imported::NotYet(error));
     }
@@ -70,11 +69,10 @@ impl Importing {
     }
 
     async fn ask(&self, request: &KeyRequest) -> Result<Imported, NoAnswer> {
-        let (mut first, mut second) = (self.client.clone(), self.client.clone());
         let allow = redis::cmd("ASKING");
         // Each is queued by its first poll, so that they are sent in this order.
         let (allowed, answer): (RedisResult<()>, _) =
-            join(allow.query_async(&mut first), request.send(&mut second)).await;
+            join(self.client.query(&allow), request.send(&self.client)).await;
         match answer {
             Ok(value) => Ok(Imported::Done(value, self.number)),
             Err(error) if Redirect::of(&error, &self.at).is_some() => {

@@ -121,10 +121,8 @@ impl OwnerTask {
                     _ => false,
                 },
                 _ = checks.tick() => {
-                    let mut probe = line.probe.clone();
                     let question = hello();
-                    let asking = question.query_async(&mut probe);
-                    let Ok(said) = timeout(CHECK, asking).await else {
+                    let Ok(said) = timeout(CHECK, line.probe.query(&question)).await else {
                         return lost("does not answer");
                     };
                     said.is_ok_and(|said| matches!(Hello::of(said).role, Role::Other(_)))
