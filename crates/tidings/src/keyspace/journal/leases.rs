@@ -2,39 +2,30 @@
 
 use std::collections::HashMap;
 
-use redis::{Cmd, FromRedisValue, Script, ScriptInvocation, Value, cmd};
+use redis::{FromRedisValue, Script, cmd};
 
 use crate::keyspace::journal::answer::{Answered, JournalError};
 use crate::keyspace::journal::positions::{Claim, Positions, Stored, Taken};
 use crate::keyspace::journal::scripts::{RELEASE, RENEW, TAKE};
 use crate::keyspace::journal::stream::RedisJournal;
+use crate::keyspace::redis::KeyRequest;
 use crate::task::milliseconds;
 
-/// A request for positions.
-enum Request {
-    Command(Cmd),
-    Script(ScriptInvocation<'static>),
-}
-
 impl RedisJournal {
-    fn script(&self, script: &'static Script, claim: &Claim, place: Option<String>) -> Request {
+    fn script(&self, script: &'static Script, claim: &Claim, place: Option<String>) -> KeyRequest {
         let mut script = script.key(&self.keys.positions);
         script.arg(&claim.name).arg(claim.me.to_string());
         script.arg(milliseconds(claim.lease));
         script.arg(milliseconds(claim.max_age)).arg(claim.max_bytes);
         script.arg(place.unwrap_or_default());
-        Request::Script(script)
+        KeyRequest::Script(script)
     }
 
-    fn run<T: FromRedisValue + Send + 'static>(&self, request: Request) -> Answered<T> {
+    fn run<T: FromRedisValue + Send + 'static>(&self, request: KeyRequest) -> Answered<T> {
         let this = self.clone();
         Box::pin(async move {
             this.has_whole_slot()?;
-            let mut client = this.client.clone();
-            let answer: Result<Value, _> = match &request {
-                Request::Command(command) => command.query_async(&mut client).await,
-                Request::Script(script) => script.invoke_async(&mut client).await,
-            };
+            let answer = request.send(&this.client).await;
             let answer = answer.map_err(|error| this.error(error))?;
             T::from_redis_value(answer).map_err(|_| JournalError::Lost)
         })
@@ -64,7 +55,7 @@ impl Positions for RedisJournal {
     fn positions(&self) -> Answered<Vec<Stored>> {
         let mut get = cmd("HGETALL");
         get.arg(&self.keys.positions);
-        let all = self.run::<HashMap<Vec<u8>, Vec<u8>>>(Request::Command(get));
+        let all = self.run::<HashMap<Vec<u8>, Vec<u8>>>(KeyRequest::Command(get));
         Box::pin(async move {
             let all = all.await?.into_iter().filter_map(|(name, text)| {
                 let name = String::from_utf8(name).ok()?;
@@ -79,6 +70,6 @@ impl Positions for RedisJournal {
     fn remove(&self, name: &str) -> Answered<bool> {
         let mut remove = cmd("HDEL");
         remove.arg(&self.keys.positions).arg(name);
-        self.run(Request::Command(remove))
+        self.run(KeyRequest::Command(remove))
     }
 }
