@@ -251,7 +251,7 @@ impl<C: KeyConnection> Maps for RedisKeys<C> {
         let mut scan = redis::cmd("HSCAN");
         scan.arg(&map.entries).arg(from).arg("COUNT").arg(PAGE_SIZE);
         let time = self.ask::<(u64, u64)>(redis::cmd("TIME"));
-        let scanned = self.connection.run_numbered(KeyRequest::Command(scan));
+        let scanned = self.connection.run(KeyRequest::Command(scan));
         let needs = Arc::clone(&self.needs);
         Box::pin(async move {
             let (time, scanned) = futures_util::join!(time, scanned);

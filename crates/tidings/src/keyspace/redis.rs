@@ -16,11 +16,9 @@ use crate::resp::Client;
 
 /// A connection to the server that has the keys of a namespace.
 pub(crate) trait KeyConnection: Clone + fmt::Debug + Send + Sync + 'static {
-    /// Runs a request. It is never repeated if it may have been done.
-    fn run(&self, request: KeyRequest) -> Carried<Value>;
-
-    /// As [`run`](Self::run), and returns the connection that the answer came over.
-    fn run_numbered(&self, request: KeyRequest) -> Carried<(Value, ConnectionNumber)>;
+    /// Runs a request, and returns the connection that the answer came over, too. It is never repeated
+    /// if it may have been done.
+    fn run(&self, request: KeyRequest) -> Carried<(Value, ConnectionNumber)>;
 
     /// Runs commands that only read. They travel together, and an error of one does not affect the
     /// others.
@@ -83,7 +81,7 @@ impl<C: KeyConnection> RedisKeys<C> {
         let needs = Arc::clone(&self.needs);
         Box::pin(async move {
             match answer.await {
-                Ok(value) => parsed(Ok(value), &needs),
+                Ok((value, _)) => parsed(Ok(value), &needs),
                 Err(error) => Err(error.into_key_error(&needs)),
             }
         })

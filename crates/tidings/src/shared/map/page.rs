@@ -107,12 +107,14 @@ mod tests {
     }
 
     impl KeyConnection for Servers {
-        /// The time.
-        fn run(&self, _: KeyRequest) -> Carried<Value> {
-            Box::pin(ready(Ok(Value::Array(vec![text(&1), text(&0)]))))
-        }
-
-        fn run_numbered(&self, _: KeyRequest) -> Carried<(Value, ConnectionNumber)> {
+        fn run(&self, request: KeyRequest) -> Carried<(Value, ConnectionNumber)> {
+            let KeyRequest::Command(command) = request else {
+                panic!("a page is read without a script");
+            };
+            if command.get_packed_command().ends_with(b"TIME\r\n") {
+                let time = Value::Array(vec![text(&1), text(&0)]);
+                return Box::pin(ready(Ok((time, 0))));
+            }
             let (from, next, key) = self.0.lock().pop_front().unwrap();
             let entries = Value::Array(vec![text(&key), text(&"json 1 9f 41")]);
             let page = Value::Array(vec![text(&next), entries]);

@@ -144,12 +144,7 @@ impl SlotOwner {
 }
 
 impl KeyConnection for SlotOwner {
-    fn run(&self, request: KeyRequest) -> Carried<Value> {
-        let carried = self.clone().carry(request);
-        Box::pin(async move { Ok(carried.await?.0) })
-    }
-
-    fn run_numbered(&self, request: KeyRequest) -> Carried<(Value, ConnectionNumber)> {
+    fn run(&self, request: KeyRequest) -> Carried<(Value, ConnectionNumber)> {
         Box::pin(self.clone().carry(request))
     }
 
@@ -160,7 +155,7 @@ impl KeyConnection for SlotOwner {
         Box::pin(async move {
             let answers = join_all(reads).await.into_iter();
             let answers = answers.map(|answer| match answer {
-                Ok(value) => Ok(Ok(value)),
+                Ok((value, _)) => Ok(Ok(value)),
                 Err(NoAnswer::Error(error)) => Ok(Err(error)),
                 Err(none) => Err(none),
             });

@@ -26,14 +26,12 @@ impl ServerKeys {
 }
 
 impl KeyConnection for ServerKeys {
-    fn run(&self, request: KeyRequest) -> Carried<Value> {
-        let client = self.client.clone();
-        Box::pin(async move { request.send(&client).await.map_err(NoAnswer::Error) })
-    }
-
-    fn run_numbered(&self, request: KeyRequest) -> Carried<(Value, ConnectionNumber)> {
-        let (answer, number) = (self.run(request), self.number);
-        Box::pin(async move { Ok((answer.await?, number)) })
+    fn run(&self, request: KeyRequest) -> Carried<(Value, ConnectionNumber)> {
+        let Self { client, number } = self.clone();
+        Box::pin(async move {
+            let answer = request.send(&client).await;
+            Ok((answer.map_err(NoAnswer::Error)?, number))
+        })
     }
 
     fn read_all(&self, commands: Vec<Cmd>) -> Carried<Vec<RedisResult<Value>>> {
