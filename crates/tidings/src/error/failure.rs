@@ -185,21 +185,6 @@ impl Failure {
             Self::Suppressed { .. } => "suppressed",
         }
     }
-
-    /// Returns true if both are sends of the same event with the same reason.
-    pub(crate) fn is_same_send(&self, other: &Self) -> bool {
-        match (self, other) {
-            (
-                Self::Send { event, why, .. },
-                Self::Send {
-                    event: other_event,
-                    why: other_why,
-                    ..
-                },
-            ) => event == other_event && why == other_why,
-            _ => false,
-        }
-    }
 }
 
 impl Serialize for Failure {

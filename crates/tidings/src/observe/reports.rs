@@ -211,10 +211,13 @@ impl Mailbox<Failure> {
     /// Events that were given up for the same reason are one report, as long as it waits. Gives the
     /// failure back when it does not fit.
     fn push_or_merge(&self, failure: Failure) -> Option<Failure> {
-        if let Failure::Send { events, .. } = &failure
-            && let Some(last) = self.lock().waiting.back_mut()
-            && last.is_same_send(&failure)
-            && let Failure::Send { events: sum, .. } = last
+        if let Failure::Send { events, event, why } = &failure
+            && let Some(Failure::Send {
+                events: sum,
+                event: last,
+                why: its,
+            }) = self.lock().waiting.back_mut()
+            && (&*last, &*its) == (event, why)
         {
             *sum = sum.saturating_add(*events);
             return None;
