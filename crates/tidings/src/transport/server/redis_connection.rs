@@ -392,7 +392,8 @@ impl RedisConnection {
                 () = poll_fn(|cx| driver.poll(cx)) => answer.await,
             }
         };
-        in_time(limit, doing, asking.map(Ok)).await
+        let asked = timeout(limit, asking).await;
+        asked.map_err(|_| ConnectError::timed_out(doing))
     }
 }
 
