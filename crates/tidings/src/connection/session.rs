@@ -261,13 +261,9 @@ impl Session {
         let ahead = self.ahead_since.map(|since| since + ECHO_TIMEOUT);
         let check = self.check.is_none().then(|| self.checked + self.keepalive);
         let again = progress.is_to_leave_again().then(|| self.refused + BUSY);
-        let soonest = [unanswered, ahead, check, again, drop_deadline]
-            .into_iter()
-            .flatten()
-            .min();
-        soonest.map_or(progress.next_announcement(), |due| {
-            due.min(progress.next_announcement())
-        })
+        let times = [unanswered, ahead, check, again, drop_deadline];
+        let times = times.into_iter().flatten();
+        times.fold(progress.next_announcement(), Instant::min)
     }
 
     pub(crate) fn is_unanswered(&self, progress: &Progress) -> bool {
