@@ -44,20 +44,13 @@ impl Remembered {
 
     /// Stores the members as they were at this time.
     pub(crate) fn answer(&self, at: Instant, ids: Vec<NodeId>) {
-        self.put(Members { at, ids });
-    }
-
-    fn put(&self, members: Members) {
-        *self.members.lock() = Some(members);
+        *self.members.lock() = Some(Members { at, ids });
     }
 
     /// Stores an answer of this moment.
     #[cfg(test)]
     pub(crate) fn know(&self, ids: impl IntoIterator<Item = NodeId>) {
-        self.put(Members {
-            at: Instant::now(),
-            ids: ids.into_iter().collect(),
-        });
+        self.answer(Instant::now(), ids.into_iter().collect());
     }
 }
 
