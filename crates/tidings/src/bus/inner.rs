@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Duration;
 
 use crate::bus::states::States;
+use crate::error::send_failure::SendFailure;
 use crate::error::shutdown::ShutdownError;
 use crate::journal::state::JournalState;
 use crate::keyspace::access::KeyspaceAccess;
@@ -19,7 +20,7 @@ use crate::observe::health::{Health, HealthState, HealthWatch};
 use crate::observe::reports::Reports;
 use crate::receive::dispatch::Dispatcher;
 use crate::request::pending::PendingRequests;
-use crate::send::outgoing::{Lane, Outgoing, Shut};
+use crate::send::outgoing::{Lane, Outgoing};
 use crate::send::window::SendWindow;
 use crate::shared::changed::ValueChanged;
 use crate::shared::map;
@@ -125,8 +126,9 @@ impl Inner {
     }
 
     /// Accepts no more events.
-    pub(crate) fn shut(&self, why: Shut) {
-        self.queues().for_each(|queue| queue.shut(why));
+    pub(crate) fn shut(&self) {
+        self.queues()
+            .for_each(|queue| queue.shut(SendFailure::Closed));
     }
 
     /// The number of events without an outcome.

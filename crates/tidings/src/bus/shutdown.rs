@@ -9,7 +9,6 @@ use tokio::time::{Duration, Instant, timeout_at};
 use crate::bus::inner::{Ending, Inner};
 use crate::error::shutdown::ShutdownError;
 use crate::receive::subscription::running;
-use crate::send::outgoing::Shut;
 use crate::task::stage::Stage;
 
 /// The minimum time to store the position of a durable name, and to end its lease.
@@ -26,7 +25,7 @@ impl Drop for BusGuard {
         for subscription in inner.dispatcher.clear() {
             subscription.close();
         }
-        inner.shut(Shut::Closed);
+        inner.shut();
         inner.advance(Stage::Draining);
         if inner.members.membership.needs_leave() {
             self.0.runtime.spawn(announce_leave(Arc::clone(&self.0)));
@@ -89,7 +88,7 @@ async fn end(
         reconciler.flush(deadline).await;
     }
     let _ = timeout_at(deadline, inner.members.membership.leave()).await;
-    inner.shut(Shut::Closed);
+    inner.shut();
     let is_settled = timeout_at(deadline, inner.settled()).await.is_ok();
     let (unsent, last) = if is_settled {
         (0, Stage::Leaving)

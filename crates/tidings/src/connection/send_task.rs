@@ -22,7 +22,7 @@ use crate::observe::metrics::Frames;
 use crate::observe::reports::OpenReports;
 use crate::send::frame::{FrameMeta, OpenFrame, Outcome};
 use crate::send::given_up::GivenUpFrame;
-use crate::send::outgoing::{Outgoing, Shut};
+use crate::send::outgoing::Outgoing;
 use crate::send::window::{ECHO_TIMEOUT, SendWindow};
 use crate::task::stage::{Stage, reached};
 use crate::transport::{PublishError, Published, SendHalf};
@@ -561,10 +561,7 @@ impl Drop for Work {
         let Self { sender, progress } = self;
         progress.lose_replies();
         let reason = SendFailure::of_end(*sender.stage.borrow());
-        sender.outgoing.shut(match reason {
-            SendFailure::RuntimeEnded => Shut::RuntimeEnded,
-            _ => Shut::Closed,
-        });
+        sender.outgoing.shut(reason.clone());
         sender.give_up_all(progress, &reason);
     }
 }

@@ -94,16 +94,7 @@ struct OutgoingState {
     spare: Vec<Vec<u8>>,
     is_unreachable: bool,
     /// The reason why no more events are accepted; `None` while open.
-    shut: Option<Shut>,
-}
-
-/// The reason why the queue accepts no more events.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Shut {
-    /// The bus is shut down or dropped.
-    Closed,
-    /// The runtime of the bus has ended.
-    RuntimeEnded,
+    shut: Option<SendFailure>,
 }
 
 /// An event before it is written to a frame, without its payload.
@@ -263,9 +254,9 @@ impl Outgoing {
         let mut lock = self.state.lock();
         let state = &mut *lock;
         match state.shut {
-            Some(Shut::Closed) => return Err(SendError::Closed),
-            Some(Shut::RuntimeEnded) => return Err(SendError::RuntimeEnded),
             None => {}
+            Some(SendFailure::RuntimeEnded) => return Err(SendError::RuntimeEnded),
+            Some(_) => return Err(SendError::Closed),
         }
         if state.is_unreachable && (manner.is_volatile || self.settings.is_volatile) {
             return Err(SendError::new(
@@ -522,7 +513,7 @@ impl Outgoing {
     }
 
     /// Accepts no more events. The first reason counts.
-    pub(crate) fn shut(&self, why: Shut) {
+    pub(crate) fn shut(&self, why: SendFailure) {
         self.state.lock().shut.get_or_insert(why);
         self.room.notify_waiters();
     }
