@@ -2,22 +2,21 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tidings_codec::Format;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 
 use crate::api::tap::{Tap, TapOptions};
 use crate::bus::Bus;
 use crate::bus::contract::{CONTRACT, ContractResponder};
 use crate::bus::inspector::{INSPECT, Inspector};
-use crate::bus::journal::Lane;
-use crate::bus::start::{Parts, check_after, check_before, join, lease_task};
+use crate::bus::journal::JournalLane;
+use crate::bus::start::{check_after, check_before, create, join, lease_task, run};
 use crate::bus::states::States;
 use crate::connection::connect::connect;
-use crate::connection::heartbeat::Heartbeat;
 use crate::error::failure::{Failure, HandlerError};
 use crate::error::start::StartError;
 use crate::error::subscribe::SubscribeError;
@@ -28,11 +27,11 @@ use crate::journal::options::Journal;
 use crate::members::profile::{JournalUse, Profile};
 use crate::namespace::{DEFAULT_NAMESPACE, Namespace};
 use crate::observe::failure_hook::{FailureHook, HookResult};
+use crate::observe::reports::OpenReports;
 use crate::receive::subscription::{HandlerOptions, Subscription};
 use crate::send::outgoing::Settings;
 use crate::shared::reconciler;
 use crate::task::FOREVER;
-use crate::task::stage::Stage;
 use crate::transport::address::Address;
 use crate::transport::credentials::{CredentialSource, Credentials};
 use crate::transport::tls::Tls;
@@ -487,10 +486,17 @@ impl BusBuilder {
         self.profile.journal = use_of(self.journal.as_ref());
         let every = self.heartbeat_interval;
         let journal = self.journal.map(|journal| journal.bounded(every));
-        let parts = Parts::new(self.format, self.sending, &*transport, namespace, journal);
-        let stage = watch::Sender::new(Stage::Open);
-        let stages = stage.subscribe();
-        let bus = parts.bus(self.states, self.profile, self.refresh_interval, stage);
+        let bus = create(
+            (self.format, self.sending),
+            &*transport,
+            namespace,
+            journal,
+            self.states,
+            self.profile,
+            self.refresh_interval,
+        );
+        let inner = &bus.inner;
+        let open_reports = Arc::new(OpenReports(Arc::clone(&inner.reports)));
         if self.auto_register {
             collected::register_all(&bus)?;
         }
@@ -499,27 +505,21 @@ impl BusBuilder {
         }
         answer_inspections(&bus, self.inspection);
         let tap = tap.map(|options| bus.open_tap(options)).transpose()?;
-        let this = (parts.me, &parts.namespace);
+        let this = (inner.me, &inner.namespace);
         let connect_once = || transport.connect();
         let mut connected = connect(&*transport, this, self.start_timeout, connect_once).await?;
-        let lane = Lane::connect_first(&parts, &*transport, self.start_timeout, every).await?;
+        let lane =
+            JournalLane::connect_first(inner, &*transport, self.start_timeout, every).await?;
         let keyspace = &*connected.sending.keyspace;
-        bus.inner.members.check_pubsub(keyspace).await?;
+        inner.members.check_pubsub(keyspace).await?;
         check_before(&bus, &mut connected).await?;
-        let heartbeat = Heartbeat::new(every);
         // Before a handler can ask for the members: that waits until this bus has joined or failed to.
         let task = lease_task(&bus);
         if let Some(lane) = lane {
-            lane.run(&parts, &bus, &transport, &stages);
+            lane.run(&bus, &open_reports, &transport);
         }
-        parts.run(
-            &bus,
-            transport,
-            connected,
-            heartbeat,
-            self.failure_hook,
-            &stages,
-        );
+        let hook = self.failure_hook;
+        run(&bus, &open_reports, transport, connected, every, hook);
         if let Some(task) = task {
             join(&bus, task);
         }

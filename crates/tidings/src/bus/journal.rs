@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{mpsc, watch};
 
 use crate::bus::Bus;
-use crate::bus::start::{Parts, remember, spawn_sender};
+use crate::bus::inner::Inner;
+use crate::bus::start::{receiver, remember, send_task, spawn_sender};
 use crate::connection::connect::{HasServer, connect};
 use crate::connection::heartbeat::Heartbeat;
-use crate::connection::send_task::SendTask;
 use crate::error::connect::ConnectError;
 use crate::error::start::StartError;
 use crate::event::position::JournalPosition;
@@ -22,15 +21,13 @@ use crate::journal::state::JournalState;
 use crate::journal::trim::keep_trimming;
 use crate::journal::warnings::SettingsCheck;
 use crate::keyspace::journal::Entry;
-use crate::observe::metrics::Frames;
-use crate::receive::receiver::Receiver;
+use crate::observe::reports::OpenReports;
 use crate::receive::remembered::Remembered;
-use crate::task::stage::Stage;
 use crate::transport::Transport;
 use crate::transport::journal::JournalConnected;
 
 /// The lane of the journal, connected: everything that is sent from now on will be read.
-pub(crate) struct Lane {
+pub(crate) struct JournalLane {
     connected: JournalConnected,
     state: Arc<JournalState>,
     reader: Reader,
@@ -42,32 +39,32 @@ pub(crate) struct Lane {
     tail: JournalPosition,
 }
 
-impl HasServer for Lane {
+impl HasServer for JournalLane {
     fn server(&self) -> &str {
         &self.connected.server
     }
 }
 
-impl Lane {
+impl JournalLane {
     /// Connects to the journal for the first time, if the bus has one.
     pub(crate) async fn connect_first(
-        parts: &Parts,
+        inner: &Inner,
         transport: &dyn Transport,
         timeout: Option<Duration>,
         heartbeat_interval: Duration,
     ) -> Result<Option<Self>, StartError> {
-        let Some(state) = &parts.journal else {
+        let Some(state) = &inner.journal else {
             return Ok(None);
         };
-        let this = (parts.me, &parts.namespace);
-        let connect_once = || Self::connect(parts, transport, state, heartbeat_interval).boxed();
+        let this = (inner.me, &inner.namespace);
+        let connect_once = || Self::connect(inner, transport, state, heartbeat_interval).boxed();
         let lane = connect(transport, this, timeout, connect_once).await?;
         Ok(Some(lane))
     }
 
     /// Connects to the journal, and finds the position at which this bus begins to read.
     async fn connect(
-        parts: &Parts,
+        inner: &Inner,
         transport: &dyn Transport,
         state: &Arc<JournalState>,
         heartbeat_interval: Duration,
@@ -75,23 +72,15 @@ impl Lane {
         let mut connected = transport
             .connect_journal(Arc::clone(&state.appending))
             .await?;
-        let (followed, tail) = begin(&mut connected, state, (parts.me, parts.format)).await?;
+        let (followed, tail) =
+            begin(&mut connected, state, (inner.me, inner.outgoing.format)).await?;
         let heartbeat = Arc::new(Heartbeat::new(heartbeat_interval));
         let remembered = Arc::default();
-        let receiver = Receiver::new(
-            parts.me,
-            Arc::clone(&parts.dispatcher),
-            Arc::clone(&state.window),
-            Arc::clone(&parts.reports),
-            Arc::clone(&parts.health.counts),
-            Arc::clone(&remembered),
-            false,
-        );
-        let beginning = (followed, tail);
+        let receiver = receiver(inner, &state.window, &remembered, false);
         let state = Arc::clone(state);
         let mut reader = Reader::new(
             receiver,
-            beginning,
+            (followed, tail),
             Arc::clone(&heartbeat),
             Arc::clone(&state),
         );
@@ -112,67 +101,56 @@ impl Lane {
     /// Starts the tasks of the lane.
     pub(crate) fn run(
         self,
-        parts: &Parts,
         bus: &Bus,
+        open_reports: &Arc<OpenReports>,
         transport: &Arc<dyn Transport>,
-        stages: &watch::Receiver<Stage>,
     ) {
+        let (inner, state) = (&*bus.inner, self.state);
         let JournalConnected {
             follow,
             sending,
             store,
             server,
         } = self.connected;
-        self.state.meter.up(server);
-        self.state.store.send_replace(Some(store));
-        let (sessions, for_sender) = mpsc::channel(1);
-        let sender = SendTask {
-            me: parts.me,
-            format: parts.format,
-            outgoing: Arc::clone(&self.state.outgoing),
-            window: Arc::clone(&self.state.window),
-            _reports: Arc::clone(&parts.open_reports),
-            counts: Arc::clone(&parts.health.counts),
-            frames: Frames::sent(),
-            heartbeat: Arc::clone(&self.heartbeat),
-            sessions: for_sender,
-            stage: stages.clone(),
-            states_position: !self.state.options.follow_only,
-        };
-        let state = Arc::clone(&self.state);
+        state.meter.up(server);
+        state.store.send_replace(Some(store));
+        let queue = (&state.outgoing, &state.window);
+        let states_position = !state.options.follow_only;
+        let (sessions, sender) =
+            send_task(inner, open_reports, queue, &self.heartbeat, states_position);
         let following = FollowTask {
-            node: parts.me,
-            namespace: parts.namespace.clone(),
+            node: inner.me,
+            namespace: inner.namespace.clone(),
             transport: Arc::clone(transport),
             reader: self.reader,
             sessions,
-            health: Arc::clone(&parts.health),
+            health: Arc::clone(&inner.health),
             heartbeat: self.heartbeat,
-            state: self.state,
-            stage: stages.clone(),
+            state: Arc::clone(&state),
+            stage: inner.stage.subscribe(),
         };
         let sending = sender.run(sending, self.tail);
         spawn_sender(bus, &state.outgoing, sending);
         let following = following.run(follow, self.entries);
-        bus.inner.add_task(tokio::spawn(following));
+        inner.add_task(tokio::spawn(following));
         if let Some(durable) = state.durable.clone() {
-            let keeping = keep(durable, state.store.subscribe(), stages.clone());
-            bus.inner.add_task(tokio::spawn(keeping));
+            let keeping = keep(durable, state.store.subscribe(), inner.stage.subscribe());
+            inner.add_task(tokio::spawn(keeping));
         }
         // A bus without a limit leaves the size of the journal to others, as the command line does.
         if !state.options.follow_only && state.options.max_bytes < u64::MAX {
             let check = SettingsCheck {
-                node: parts.me,
-                namespace: parts.namespace.clone(),
+                node: inner.me,
+                namespace: inner.namespace.clone(),
                 address: transport.address(),
                 topology: transport.topology(),
                 state: Arc::clone(&state),
-                stage: stages.clone(),
+                stage: inner.stage.subscribe(),
             };
-            bus.inner.add_task(tokio::spawn(check.run()));
+            inner.add_task(tokio::spawn(check.run()));
         }
-        let trimming = keep_trimming(state, stages.clone());
-        bus.inner.add_task(tokio::spawn(trimming));
+        let trimming = keep_trimming(state, inner.stage.subscribe());
+        inner.add_task(tokio::spawn(trimming));
         remember(bus, self.remembered);
     }
 }

@@ -37,176 +37,154 @@ use crate::task::mutex::Mutex;
 use crate::task::random;
 use crate::task::stage::{Stage, reached};
 use crate::transport::journal::drive;
-use crate::transport::{Connected, Transport};
+use crate::transport::{Connected, SendHalf, Transport};
 
 use crate::members;
 use crate::members::lease::LeaseTask;
 use crate::receive::remembered::Remembered;
 
-/// The parts that the tasks of a bus share.
-pub(crate) struct Parts {
-    pub(crate) me: NodeId,
-    pub(crate) format: Format,
-    outgoing: Arc<Outgoing>,
-    /// The queue of events: that of the journal, or `outgoing` without one.
-    events: Arc<Outgoing>,
-    pub(crate) dispatcher: Arc<Dispatcher>,
-    requests: Arc<PendingRequests>,
-    window: Arc<SendWindow>,
-    pub(crate) journal: Option<Arc<JournalState>>,
-    pub(crate) reports: Arc<Reports>,
-    /// Closes the reports when the last send task ends.
-    pub(crate) open_reports: Arc<OpenReports>,
-    pub(crate) health: Arc<HealthState>,
-    pub(crate) namespace: Namespace,
-    keyspace: Arc<KeyspaceAccess>,
+/// Creates a bus whose tasks are not started.
+pub(crate) fn create(
+    (format, sending): (Format, Settings),
+    transport: &dyn Transport,
+    namespace: Namespace,
+    journal: Option<Journal>,
+    states: States,
+    profile: Profile,
+    refresh_interval: Duration,
+) -> Bus {
+    let me = NodeId::new(random::unique());
+    let counts = Arc::new(Counts::new());
+    let reports = Arc::new(Reports::new(Arc::clone(&counts)));
+    let outgoing = Arc::new(Outgoing::new(me, format, sending, Arc::clone(&reports)));
+    let state = |options| Arc::new(JournalState::new(options, outgoing.another(), me));
+    let journal = journal.map(state);
+    let events = match &journal {
+        Some(journal) if !journal.options.follow_only => Arc::clone(&journal.outgoing),
+        _ => Arc::clone(&outgoing),
+    };
+    let runtime = Handle::current();
+    let requests = PendingRequests::new(Arc::clone(&outgoing), runtime.clone());
+    let requests = Arc::new(requests);
+    Bus::from_inner(Inner {
+        me,
+        outgoing,
+        events,
+        window: Arc::default(),
+        dispatcher: Arc::new(Dispatcher::new(Arc::clone(&requests) as _)),
+        requests,
+        reports,
+        health: Arc::new(HealthState::new(
+            transport.address(),
+            transport.topology(),
+            counts,
+            journal.as_ref().map(|journal| Arc::clone(&journal.meter)),
+        )),
+        journal,
+        keyspace: Arc::new(KeyspaceAccess::new(sending.timeout)),
+        reconciler: OnceLock::new(),
+        maps: OnceLock::new(),
+        shared: OnceLock::new(),
+        refresh_interval,
+        members: Members::new(&namespace, profile),
+        namespace,
+        states,
+        stage: watch::Sender::new(Stage::Open),
+        tasks: Mutex::default(),
+        ending: Mutex::default(),
+        runtime,
+    })
 }
 
-impl Parts {
-    pub(crate) fn new(
-        format: Format,
-        sending: Settings,
-        transport: &dyn Transport,
-        namespace: Namespace,
-        journal: Option<Journal>,
-    ) -> Self {
-        let me = NodeId::new(random::unique());
-        let counts = Arc::new(Counts::new());
-        let reports = Arc::new(Reports::new(Arc::clone(&counts)));
-        let outgoing = Arc::new(Outgoing::new(me, format, sending, Arc::clone(&reports)));
-        let state = |options| Arc::new(JournalState::new(options, outgoing.another(), me));
-        let journal = journal.map(state);
-        let events = match &journal {
-            Some(journal) if !journal.options.follow_only => Arc::clone(&journal.outgoing),
-            _ => Arc::clone(&outgoing),
-        };
-        let requests = Arc::new(PendingRequests::new(
-            Arc::clone(&outgoing),
-            Handle::current(),
-        ));
-        Self {
-            me,
-            format,
-            outgoing,
-            events,
-            dispatcher: Arc::new(Dispatcher::new(Arc::clone(&requests) as _)),
-            requests,
-            window: Arc::default(),
-            open_reports: Arc::new(OpenReports(Arc::clone(&reports))),
-            reports,
-            health: Arc::new(HealthState::new(
-                transport.address(),
-                transport.topology(),
-                counts,
-                journal.as_ref().map(|journal| Arc::clone(&journal.meter)),
-            )),
-            journal,
-            namespace,
-            keyspace: Arc::new(KeyspaceAccess::new(sending.timeout)),
-        }
+/// Starts the send task, the receive task and the task that reports.
+pub(crate) fn run(
+    bus: &Bus,
+    open_reports: &Arc<OpenReports>,
+    transport: Arc<dyn Transport>,
+    connected: Connected,
+    heartbeat_interval: Duration,
+    failure_hook: Option<FailureHook>,
+) {
+    let inner = &*bus.inner;
+    let Connected {
+        receive_half,
+        sending,
+        server,
+        left_out,
+    } = connected;
+    inner.health.up(server, left_out);
+    inner.keyspace.set(Ok(Arc::clone(&sending.keyspace)));
+    if let Some(server) = transport.key_moves() {
+        let keyspace = Arc::clone(&inner.keyspace);
+        let following = async move { keyspace.follow(server).await };
+        inner.add_task(tokio::spawn(following));
     }
+    let heartbeat = Arc::new(Heartbeat::new(heartbeat_interval));
+    let queue = (&inner.outgoing, &inner.window);
+    let (sessions, sender) = send_task(inner, open_reports, queue, &heartbeat, true);
+    let journal = inner.journal.as_ref();
+    let remembered = Arc::default();
+    let link = ReceiveTask {
+        node: inner.me,
+        namespace: inner.namespace.clone(),
+        receiver: receiver(inner, &inner.window, &remembered, transport.may_be_late()),
+        transport,
+        sessions,
+        health: Arc::clone(&inner.health),
+        heartbeat,
+        keyspace: Arc::clone(&inner.keyspace),
+        receives_events: journal.is_none_or(|journal| journal.options.follow_only),
+        stage: inner.stage.subscribe(),
+    };
+    let sending = sender.run(sending, JournalPosition::START);
+    spawn_sender(bus, &inner.outgoing, sending);
+    inner.add_task(tokio::spawn(link.run(receive_half)));
+    let reporting = Arc::clone(&inner.reports).run(failure_hook);
+    inner.add_task(tokio::spawn(reporting));
+    remember(bus, remembered);
+}
 
-    pub(crate) fn bus(
-        &self,
-        states: States,
-        profile: Profile,
-        refresh_interval: Duration,
-        stage: watch::Sender<Stage>,
-    ) -> Bus {
-        Bus::from_inner(Inner {
-            me: self.me,
-            outgoing: Arc::clone(&self.outgoing),
-            events: Arc::clone(&self.events),
-            window: Arc::clone(&self.window),
-            journal: self.journal.clone(),
-            dispatcher: Arc::clone(&self.dispatcher),
-            requests: Arc::clone(&self.requests),
-            reports: Arc::clone(&self.reports),
-            health: Arc::clone(&self.health),
-            namespace: self.namespace.clone(),
-            keyspace: Arc::clone(&self.keyspace),
-            reconciler: OnceLock::new(),
-            maps: OnceLock::new(),
-            shared: OnceLock::new(),
-            refresh_interval,
-            members: Members::new(&self.namespace, profile),
-            states,
-            stage,
-            tasks: Mutex::default(),
-            ending: Mutex::default(),
-            runtime: Handle::current(),
-        })
-    }
+/// Creates the send task of a queue, and the sender of its connections.
+pub(crate) fn send_task(
+    inner: &Inner,
+    open_reports: &Arc<OpenReports>,
+    (outgoing, window): (&Arc<Outgoing>, &Arc<SendWindow>),
+    heartbeat: &Arc<Heartbeat>,
+    states_position: bool,
+) -> (mpsc::Sender<Option<SendHalf>>, SendTask) {
+    let (sessions, for_task) = mpsc::channel(1);
+    let task = SendTask {
+        me: inner.me,
+        format: outgoing.format,
+        outgoing: Arc::clone(outgoing),
+        window: Arc::clone(window),
+        _reports: Arc::clone(open_reports),
+        counts: Arc::clone(&inner.health.counts),
+        frames: Frames::sent(),
+        heartbeat: Arc::clone(heartbeat),
+        sessions: for_task,
+        stage: inner.stage.subscribe(),
+        states_position,
+    };
+    (sessions, task)
+}
 
-    /// Starts the send task, the receive task and the task that reports.
-    pub(crate) fn run(
-        self,
-        bus: &Bus,
-        transport: Arc<dyn Transport>,
-        connected: Connected,
-        heartbeat: Heartbeat,
-        failure_hook: Option<FailureHook>,
-        stages: &watch::Receiver<Stage>,
-    ) {
-        let Connected {
-            receive_half,
-            sending,
-            server,
-            left_out,
-        } = connected;
-        self.health.up(server, left_out);
-        self.keyspace.set(Ok(Arc::clone(&sending.keyspace)));
-        if let Some(server) = transport.key_moves() {
-            let keyspace = Arc::clone(&self.keyspace);
-            let following = async move { keyspace.follow(server).await };
-            bus.inner.add_task(tokio::spawn(following));
-        }
-        let (heartbeat, counts) = (Arc::new(heartbeat), Arc::clone(&self.health.counts));
-        let (sessions, for_sender) = mpsc::channel(1);
-        let sender = SendTask {
-            me: self.me,
-            format: self.format,
-            outgoing: self.outgoing,
-            window: Arc::clone(&self.window),
-            _reports: self.open_reports,
-            counts: Arc::clone(&counts),
-            frames: Frames::sent(),
-            heartbeat: Arc::clone(&heartbeat),
-            sessions: for_sender,
-            stage: stages.clone(),
-            states_position: true,
-        };
-        let journal = self.journal.as_ref();
-        let receives_events = journal.is_none_or(|journal| journal.options.follow_only);
-        let remembered = Arc::default();
-        let receiver = Receiver::new(
-            self.me,
-            self.dispatcher,
-            self.window,
-            Arc::clone(&self.reports),
-            counts,
-            Arc::clone(&remembered),
-            transport.may_be_late(),
-        );
-        let link = ReceiveTask {
-            node: self.me,
-            namespace: self.namespace,
-            transport,
-            receiver,
-            sessions,
-            health: self.health,
-            heartbeat,
-            keyspace: self.keyspace,
-            receives_events,
-            stage: stages.clone(),
-        };
-        let sending = sender.run(sending, JournalPosition::START);
-        spawn_sender(bus, &bus.inner.outgoing, sending);
-        bus.inner.add_task(tokio::spawn(link.run(receive_half)));
-        bus.inner
-            .add_task(tokio::spawn(self.reports.run(failure_hook)));
-        remember(bus, remembered);
-    }
+/// Creates a receiver of the frames that this window sends.
+pub(crate) fn receiver(
+    inner: &Inner,
+    window: &Arc<SendWindow>,
+    remembered: &Arc<Remembered>,
+    may_be_late: bool,
+) -> Receiver {
+    Receiver::new(
+        inner.me,
+        Arc::clone(&inner.dispatcher),
+        Arc::clone(window),
+        Arc::clone(&inner.reports),
+        Arc::clone(&inner.health.counts),
+        Arc::clone(remembered),
+        may_be_late,
+    )
 }
 
 /// Starts a send task, which the callers of sends also poll.
