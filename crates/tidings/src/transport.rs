@@ -135,12 +135,6 @@ pub(crate) struct SendHalf {
     pub(crate) is_unproven: bool,
 }
 
-impl fmt::Debug for SendHalf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SendHalf").finish_non_exhaustive()
-    }
-}
-
 /// The handle of a send half.
 pub(crate) trait Publisher: Send + Sync {
     /// Publishes a frame. It is queued when this returns, before all later frames, even if the reply

@@ -15,7 +15,7 @@ use crate::redis_error::{is_denied, words};
 use crate::resp::Client;
 
 /// A connection to the server that has the keys of a namespace.
-pub(crate) trait KeyConnection: Clone + fmt::Debug + Send + Sync + 'static {
+pub(crate) trait KeyConnection: Clone + Send + Sync + 'static {
     /// Runs a request, and returns the connection that the answer came over, too. It is never repeated
     /// if it may have been done.
     fn run(&self, request: KeyRequest) -> Carried<(Value, ConnectionNumber)>;

@@ -1,6 +1,5 @@
 //! The connections to the server that has the journal: one that follows it, and one that appends.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -318,12 +317,6 @@ fn said(doing: &'static str, words: String, is_final: bool) -> ConnectError {
         words,
         cure: None,
         is_final,
-    }
-}
-
-impl fmt::Debug for JournalConnected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JournalConnected").finish_non_exhaustive()
     }
 }
 

@@ -99,7 +99,7 @@ mod tests {
     /// The answers to `HSCAN`: the connection, the next cursor, and a key.
     type Answers = VecDeque<(ConnectionNumber, u64, u64)>;
 
-    #[derive(Clone, Debug)]
+    #[derive(Clone)]
     struct Servers(Arc<Mutex<Answers>>);
 
     fn text(text: &impl ToString) -> Value {

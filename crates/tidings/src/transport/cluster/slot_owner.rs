@@ -4,7 +4,6 @@ mod importing;
 mod line;
 mod task;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -161,11 +160,5 @@ impl KeyConnection for SlotOwner {
             });
             answers.collect()
         })
-    }
-}
-
-impl fmt::Debug for SlotOwner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SlotOwner").finish_non_exhaustive()
     }
 }

@@ -1,7 +1,5 @@
 //! Requests on keys over the connection that sends.
 
-use std::fmt;
-
 use redis::{Cmd, RedisResult, Value};
 
 use crate::keyspace::redis::{
@@ -42,11 +40,5 @@ impl KeyConnection for ServerKeys {
         pipe.ignore_errors();
         let mut client = self.client.clone();
         Box::pin(async move { pipe.query_async(&mut client).await.map_err(NoAnswer::Error) })
-    }
-}
-
-impl fmt::Debug for ServerKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerKeys").finish_non_exhaustive()
     }
 }
