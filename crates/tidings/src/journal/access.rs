@@ -84,17 +84,12 @@ pub(crate) async fn info(
 ) -> Result<JournalInfo, answer::JournalError> {
     let page = store.newest().await?;
     let floor = page.floor.map(|floor| floor.id).unwrap_or_default();
-    let first = store.range(JournalPosition::START, None, 1).await?;
-    let first = first.entries.first().map(|entry| entry.id);
+    let newest = page.entries.last().map(|entry| entry.id);
     Ok(JournalInfo {
         entries: store.length().await?,
         bytes: store.bytes().await?,
-        oldest: floor.max(first.unwrap_or_default()),
-        newest: page
-            .entries
-            .last()
-            .map(|entry| entry.id)
-            .unwrap_or_default(),
+        oldest: floor.max(page.first.unwrap_or_default()),
+        newest: newest.unwrap_or_default(),
     })
 }
 
