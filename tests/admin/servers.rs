@@ -7,6 +7,8 @@ use tidings::acl::Permissions;
 use tidings::admin::{Admin, Server, ServerRole, ServerState};
 use tidings::{Bus, report};
 use tidings_testkit::{Cluster, Redis, Sentinels};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 
 fn admin(url: &str) -> Admin {
     let builder = Bus::builder(url).namespace("shop");
@@ -284,6 +286,30 @@ async fn a_frozen_server_delays_the_answer_by_two_seconds_at_most() {
     assert!(servers[0].state.is_err());
     assert!(began.elapsed() < Duration::from_secs(5));
     redis.resume();
+}
+
+#[tokio::test]
+async fn a_server_that_greets_and_answers_nothing_else_does_not_answer() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut greeted = Vec::new();
+        while let Ok((mut client, _)) = listener.accept().await {
+            client.write_all(b"%1\r\n+proto\r\n:3\r\n").await.unwrap();
+            greeted.push(client);
+        }
+    });
+    let admin = admin(&url).timeout(Duration::from_millis(100));
+
+    let asked = [
+        admin.servers().await.unwrap(),
+        admin.servers_with_settings().await.unwrap(),
+    ];
+
+    for servers in asked {
+        let why = report(servers[0].state.as_ref().unwrap_err()).to_string();
+        assert!(why.contains("timed out"), "{why}");
+    }
 }
 
 #[tokio::test]

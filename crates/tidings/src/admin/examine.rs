@@ -8,12 +8,11 @@ use tokio::time::Instant;
 use crate::admin::answers::Asking;
 use crate::admin::server::{ServerRole, ServerState};
 use crate::admin::settings::Settings;
-use crate::admin::{certificate, cluster_nodes, databases, permissions};
+use crate::admin::{cluster_nodes, databases, permissions};
 use crate::journal::access::{self, DurableName, JournalInfo};
 use crate::keyspace::journal::stream::RedisJournal;
 use crate::namespace::Namespace;
 use crate::resp::Client;
-use crate::transport::server::certificate::certificate;
 use crate::transport::server::redis_connection::Access;
 use crate::transport::servers::{Located, Servers};
 
@@ -27,17 +26,10 @@ pub(super) async fn examine(
     let Some(settings) = state.settings.clone() else {
         return state;
     };
-    let access = servers.access(located);
-    let certificate = asking.in_time(certificate(access, &located.at)).await;
-    let certificate = certificate.flatten();
-    let settings = Settings {
-        certificate_ends: certificate.as_deref().and_then(certificate::end),
-        ..settings
-    };
     if state.role == ServerRole::Sentinel {
-        let settings = Some(settings);
-        return ServerState { settings, ..state };
+        return state;
     }
+    let access = servers.access(located);
     let (round_trip, clock_offset) = clock(asking).await;
     let nodes: Option<String> = match &located.node {
         Some(_) => asking.words("CLUSTER NODES").await,

@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use crate::admin::answers::Asking;
 use crate::admin::examine::examine;
 use crate::admin::fields::Fields;
-use crate::admin::info;
 use crate::admin::key_count::{self, KeyCount};
 use crate::admin::server::{SentinelState, Server, ServerRole, ServerState};
 use crate::admin::settings::{Settings, settings};
+use crate::admin::{certificate, info};
 use crate::error::connect::ConnectError;
 use crate::namespace::Namespace;
 use crate::transport::server::backlogs_of;
@@ -53,6 +53,7 @@ impl Scope<'_> {
         let opening = access.open(at, None, DOING);
         let mut line = in_time(self.timeout, DOING, opening).await?;
         let access = line.access.clone();
+        let certificate = line.certificate.take();
         let hello = ServerState {
             role: role_of(&line, located),
             version: line.version.clone(),
@@ -66,6 +67,7 @@ impl Scope<'_> {
             let look = Look {
                 scope: self,
                 located,
+                certificate: certificate.as_deref(),
                 asking: &asking,
             };
             let state = look.ask(hello).await;
@@ -83,6 +85,7 @@ impl Scope<'_> {
 struct Look<'a> {
     scope: &'a Scope<'a>,
     located: &'a Located,
+    certificate: Option<&'a [u8]>,
     asking: &'a Asking<'a>,
 }
 
@@ -205,7 +208,10 @@ impl Look<'_> {
         if !self.scope.with_settings {
             return None;
         }
-        Some(settings(self.asking).await)
+        Some(Settings {
+            certificate_ends: self.certificate.and_then(certificate::end),
+            ..settings(self.asking).await
+        })
     }
 }
 

@@ -1,7 +1,5 @@
 //! The connections to one server: one that only receives, and one that sends.
 
-#[cfg(feature = "admin")]
-pub(crate) mod certificate;
 mod keepalive;
 mod keys;
 #[cfg(test)]

@@ -75,6 +75,12 @@ pub(crate) struct RedisConnection {
     /// The version of the server, if it reports it.
     pub(crate) version: Option<String>,
     pub(crate) watch: Readiness,
+    /// The certificate of the server, in DER, with TLS.
+    #[cfg_attr(
+        not(feature = "admin"),
+        expect(dead_code, reason = "only `admin` reads it")
+    )]
+    pub(crate) certificate: Option<Vec<u8>>,
     /// With the credentials of this connection.
     pub(crate) access: Access,
 }
@@ -96,12 +102,6 @@ impl Access {
             login_cure: "check the user and the password in the address",
             step: STEP,
         }
-    }
-
-    /// The TLS options, if the address has TLS.
-    #[cfg(feature = "admin")]
-    pub(crate) fn tls(&self) -> Option<&Tls> {
-        self.tls.as_ref()
     }
 
     /// The number of the database in the address.
@@ -225,8 +225,10 @@ impl Access {
         doing: &'static str,
     ) -> Result<RedisConnection, ConnectError> {
         let (peer, watch) = (socket.peer(), socket.watch());
-        let within = (doing, self.handshake());
-        let stream = socket.agree(within, self.tls.as_ref(), at).await?;
+        // Shorter than a step, so that the error of TLS is reported: a server without TLS may wait for
+        // the rest of a command.
+        let within = (doing, self.step * 4 / 5);
+        let (stream, certificate) = socket.agree(within, self.tls.as_ref(), at).await?;
         let (client, driver) = resp::connection(stream);
         let mut line = RedisConnection {
             client,
@@ -235,6 +237,7 @@ impl Access {
             role: Role::Hidden,
             version: None,
             watch,
+            certificate,
             access: self.clone(),
         };
         let greeting = async |client: &Client| self.log_in(client).await;
@@ -253,12 +256,6 @@ impl Access {
             Wanted::NodeOfCluster => self.check_node(at, kind)?,
         }
         Ok(line)
-    }
-
-    /// The timeout of the TLS handshake. It is shorter than that of a step, so that its error is
-    /// reported: a server without TLS may wait for the rest of a command.
-    pub(super) fn handshake(&self) -> Duration {
-        self.step * 4 / 5
     }
 
     /// Checks that the server is a master, and no node of a cluster.

@@ -32,6 +32,10 @@ pub(crate) enum Socket {
     Unix(tokio::net::UnixStream),
 }
 
+/// A connection after the TLS handshake, if TLS is wanted, and then the certificate of the server, in
+/// DER.
+pub(crate) type Agreed = (Pin<Box<dyn Stream>>, Option<Vec<u8>>);
+
 /// An address of a server.
 #[derive(Clone, Debug)]
 pub(crate) enum Endpoint {
@@ -93,14 +97,14 @@ impl Socket {
         (doing, limit): (&'static str, Duration),
         tls: Option<&Tls>,
         to: &ConnectionAddr,
-    ) -> Result<Pin<Box<dyn Stream>>, ConnectError> {
+    ) -> Result<Agreed, ConnectError> {
         match (self, tls, to) {
             (Self::Tcp(tcp, _), Some(tls), ConnectionAddr::Tcp(host, _)) => {
                 tls::agree((doing, limit), tls, host, tcp).await
             }
-            (Self::Tcp(tcp, _), ..) => Ok(Box::pin(tcp)),
+            (Self::Tcp(tcp, _), ..) => Ok((Box::pin(tcp), None)),
             #[cfg(unix)]
-            (Self::Unix(unix), ..) => Ok(Box::pin(unix)),
+            (Self::Unix(unix), ..) => Ok((Box::pin(unix), None)),
         }
     }
 }

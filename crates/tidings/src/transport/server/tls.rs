@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::io;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +10,13 @@ use redis::RedisError;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError, ClientConfig, RootCertStore};
 
 use crate::error::connect::ConnectError;
-use crate::resp::Stream;
+use crate::transport::server::socket::Agreed;
 use crate::transport::server::tcp::Tcp;
 use crate::transport::tls::{ClientCertificate, Tls};
 
@@ -31,31 +29,7 @@ pub(crate) async fn agree(
     tls: &Tls,
     host: &str,
     tcp: Tcp,
-) -> Result<Pin<Box<dyn Stream>>, ConnectError> {
-    let stream = handshake((doing, limit), tls, host, tcp).await?;
-    Ok(Box::pin(stream))
-}
-
-/// Does the TLS handshake, and returns the certificate of the server, in DER.
-#[cfg(feature = "admin")]
-pub(crate) async fn certificate(
-    (doing, limit): (&'static str, Duration),
-    tls: &Tls,
-    host: &str,
-    tcp: Tcp,
-) -> Result<Option<Vec<u8>>, ConnectError> {
-    let stream = handshake((doing, limit), tls, host, tcp).await?;
-    let chain = stream.get_ref().1.peer_certificates();
-    let own = chain.and_then(|chain| chain.first());
-    Ok(own.map(|certificate| certificate.to_vec()))
-}
-
-async fn handshake(
-    (doing, limit): (&'static str, Duration),
-    tls: &Tls,
-    host: &str,
-    tcp: Tcp,
-) -> Result<TlsStream<Tcp>, ConnectError> {
+) -> Result<Agreed, ConnectError> {
     let until = Instant::now() + limit;
     let agreeing = async {
         let name = server_name(tls, host)?;
@@ -75,7 +49,12 @@ async fn handshake(
             )),
         }
     };
-    agreeing.await.map_err(|problem| problem.into_error(doing))
+    let stream = agreeing.await;
+    let stream = stream.map_err(|problem| problem.into_error(doing))?;
+    let chain = stream.get_ref().1.peer_certificates();
+    let own = chain.and_then(|chain| chain.first());
+    let certificate = own.map(|certificate| certificate.to_vec());
+    Ok((Box::pin(stream), certificate))
 }
 
 /// Returns the TLS error that ended a connection after the handshake: the server's verdict on the

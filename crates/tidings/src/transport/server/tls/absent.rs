@@ -1,13 +1,12 @@
 //! The stub of TLS for a build without it. It is never called: addresses with TLS are rejected.
 
 use std::io;
-use std::pin::Pin;
 use std::time::Duration;
 
 use redis::RedisError;
 
 use crate::error::connect::ConnectError;
-use crate::resp::Stream;
+use crate::transport::server::socket::Agreed;
 use crate::transport::server::tcp::Tcp;
 use crate::transport::tls::Tls;
 
@@ -20,19 +19,7 @@ pub(crate) async fn agree(
     _tls: &Tls,
     _host: &str,
     _tcp: Tcp,
-) -> Result<Pin<Box<dyn Stream>>, ConnectError> {
-    let source = io::ErrorKind::Unsupported.into();
-    Err(ConnectError::Io { doing, source })
-}
-
-#[cfg(feature = "admin")]
-#[expect(clippy::unused_async, reason = "as the one with TLS")]
-pub(crate) async fn certificate(
-    (doing, _limit): (&'static str, Duration),
-    _tls: &Tls,
-    _host: &str,
-    _tcp: Tcp,
-) -> Result<Option<Vec<u8>>, ConnectError> {
+) -> Result<Agreed, ConnectError> {
     let source = io::ErrorKind::Unsupported.into();
     Err(ConnectError::Io { doing, source })
 }
