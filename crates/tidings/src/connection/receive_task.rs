@@ -24,9 +24,7 @@ use crate::keyspace::access::KeyspaceAccess;
 use crate::namespace::Namespace;
 use crate::observe::connection::Connection;
 use crate::observe::health::{Counts, HealthState};
-use crate::receive::dispatch::Dispatcher;
 use crate::receive::receiver::Receiver;
-use crate::send::window::SendWindow;
 use crate::task::backoff::Delays;
 use crate::task::random::jitter;
 use crate::task::stage::{Stage, reached};
@@ -62,27 +60,14 @@ pub(crate) struct ReceiveTask {
 
 impl ReceiveTask {
     /// Receives until the bus is closed.
-    pub(crate) fn run(
-        mut self,
-        receive_half: Box<dyn ReceiveHalf>,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let lost = LostConnection {
-            stage: self.stage.clone(),
-            window: Arc::clone(&self.receiver.window),
-            dispatcher: Arc::clone(&self.receiver.dispatcher),
-            health: Arc::clone(&self.health),
-            keyspace: Arc::clone(&self.keyspace),
-        };
-        async move {
-            let _lost = lost;
-            let mut stage = self.stage.clone();
-            let sessions = self.sessions.clone();
-            tokio::select! {
-                () = self.keep_receiving(receive_half) => {}
-                _ = reached(&mut stage, Stage::Leaving) => {}
-                // The send task has ended, so that this bus cannot be used any more.
-                () = sessions.closed() => {}
-            }
+    pub(crate) async fn run(mut self, receive_half: Box<dyn ReceiveHalf>) {
+        let mut stage = self.stage.clone();
+        let sessions = self.sessions.clone();
+        tokio::select! {
+            () = self.keep_receiving(receive_half) => {}
+            _ = reached(&mut stage, Stage::Leaving) => {}
+            // The send task has ended, so that this bus cannot be used any more.
+            () = sessions.closed() => {}
         }
     }
 
@@ -412,24 +397,17 @@ impl State {
 }
 
 /// Closes the receiving side of the bus when the task ends or is dropped with its runtime.
-struct LostConnection {
-    window: Arc<SendWindow>,
-    dispatcher: Arc<Dispatcher>,
-    health: Arc<HealthState>,
-    keyspace: Arc<KeyspaceAccess>,
-    stage: watch::Receiver<Stage>,
-}
-
-impl Drop for LostConnection {
+impl Drop for ReceiveTask {
     fn drop(&mut self) {
         self.keyspace
             .set(Err(SendFailure::of_end(*self.stage.borrow())));
-        self.window.stop();
+        self.receiver.window.stop();
         self.health.connection.send_replace(Connection::Closed);
         self.health.level.set(0);
-        for subscription in self.dispatcher.clear() {
+        let dispatcher = &self.receiver.dispatcher;
+        for subscription in dispatcher.clear() {
             subscription.drain();
         }
-        self.dispatcher.requests.close();
+        dispatcher.requests.close();
     }
 }

@@ -42,22 +42,14 @@ pub(crate) struct FollowTask {
 
 impl FollowTask {
     /// Follows the journal until the bus is closed. These are the first entries.
-    pub(crate) fn run(
-        mut self,
-        half: FollowHalf,
-        entries: Vec<Entry>,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let end = EndOfJournal(Arc::clone(&self.state));
-        async move {
-            let _end = end;
-            let mut stage = self.stage.clone();
-            let sessions = self.sessions.clone();
-            tokio::select! {
-                () = self.keep_following(half, entries) => {}
-                _ = reached(&mut stage, Stage::Leaving) => {}
-                // The send task has ended, so that this bus cannot be used any more.
-                () = sessions.closed() => {}
-            }
+    pub(crate) async fn run(mut self, half: FollowHalf, entries: Vec<Entry>) {
+        let mut stage = self.stage.clone();
+        let sessions = self.sessions.clone();
+        tokio::select! {
+            () = self.keep_following(half, entries) => {}
+            _ = reached(&mut stage, Stage::Leaving) => {}
+            // The send task has ended, so that this bus cannot be used any more.
+            () = sessions.closed() => {}
         }
     }
 
@@ -160,15 +152,12 @@ impl FollowTask {
 }
 
 /// Closes the journal of the bus when the task ends or is dropped with its runtime.
-#[derive(Debug)]
-struct EndOfJournal(Arc<JournalState>);
-
-impl Drop for EndOfJournal {
+impl Drop for FollowTask {
     fn drop(&mut self) {
-        self.0.window.stop();
-        self.0.store.send_replace(None);
-        self.0.meter.close();
+        self.state.window.stop();
+        self.state.store.send_replace(None);
+        self.state.meter.close();
         // No task waits for what will not be read.
-        self.0.caught_up.send_replace(true);
+        self.state.caught_up.send_replace(true);
     }
 }
