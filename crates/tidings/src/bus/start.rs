@@ -154,8 +154,6 @@ pub(crate) fn send_task(
 ) -> (mpsc::Sender<Option<SendHalf>>, SendTask) {
     let (sessions, for_task) = mpsc::channel(1);
     let task = SendTask {
-        me: inner.me,
-        format: outgoing.format,
         outgoing: Arc::clone(outgoing),
         window: Arc::clone(window),
         _reports: Arc::clone(open_reports),

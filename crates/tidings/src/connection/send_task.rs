@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tidings_codec::{Format, NodeId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
@@ -36,8 +35,6 @@ const MIN_TICK: Duration = Duration::from_millis(10);
 /// The task that owns the send half of the connection.
 #[derive(Debug)]
 pub(crate) struct SendTask {
-    pub(crate) me: NodeId,
-    pub(crate) format: Format,
     pub(crate) outgoing: Arc<Outgoing>,
     pub(crate) window: Arc<SendWindow>,
     /// Closes the reports when the last send task ends.
@@ -130,7 +127,7 @@ impl SendTask {
     fn begin(&self, sending: SendHalf, progress: &mut Progress) -> Session {
         let mut session =
             Session::new(sending, self.heartbeat.interval, self.heartbeat.keepalive());
-        if session.search(self.me, progress) {
+        if session.search(self.outgoing.me, progress) {
             return session;
         }
         // Under their old numbers: a subscriber that has received them drops them. They come first,
@@ -240,7 +237,7 @@ impl SendTask {
         }
         let next = self.window.next_number(progress.numbering.next());
         progress.numbering.advance(next);
-        session.announce(self.format, self.me, progress);
+        session.announce(self.outgoing.format, self.outgoing.me, progress);
     }
 
     /// Resolves the frames that were found, and sends those after them again. Those between found ones
@@ -568,6 +565,8 @@ impl Drop for Work {
 
 #[cfg(test)]
 mod tests {
+    use tidings_codec::{Format, NodeId};
+
     use super::*;
     use crate::observe::reports::Reports;
     use crate::send::given_up::GivenUpEvents;
@@ -585,8 +584,6 @@ mod tests {
             is_volatile: false,
         };
         SendTask {
-            me: ME,
-            format: Format::Json,
             outgoing: Arc::new(Outgoing::new(
                 ME,
                 Format::Json,

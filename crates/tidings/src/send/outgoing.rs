@@ -49,7 +49,7 @@ const JOINS: usize = 8;
 /// The bounded queue of events that wait to be sent.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    me: NodeId,
+    pub(crate) me: NodeId,
     pub(crate) format: Format,
     settings: Settings,
     given_up: Arc<GivenUpEvents>,
