@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::answers::command;
+use crate::admin::failover::report::FailoverError;
 use crate::admin::fields::Fields;
 use crate::error::connect::ConnectError;
 use crate::resp::Client;
@@ -48,6 +49,19 @@ impl Line {
 
     pub(super) fn shown(&self) -> String {
         shown_address(&self.0.at)
+    }
+
+    /// Returns the error of a step that this server rejected.
+    pub(super) fn rejected(
+        &self,
+        doing: &'static str,
+    ) -> impl FnOnce(ConnectError) -> FailoverError + use<> {
+        let server = self.shown();
+        move |source| FailoverError::Rejected {
+            doing,
+            server,
+            source,
+        }
     }
 
     /// Asks a command that may be run twice.

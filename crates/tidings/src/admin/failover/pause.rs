@@ -29,11 +29,7 @@ impl Pause {
         for line in &lines {
             if let Err(source) = pause(line).await {
                 end(&lines).await;
-                return Err(FailoverError::Rejected {
-                    doing: "pause the writes",
-                    server: line.shown(),
-                    source,
-                });
+                return Err(line.rejected("pause the writes")(source));
             }
         }
         let renewed = lines.clone();

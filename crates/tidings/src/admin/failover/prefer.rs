@@ -61,14 +61,7 @@ impl Preference {
         let Some(wanted) = self.wanted else {
             return Ok(());
         };
-        let rejected = |line: &Line| {
-            let server = line.shown();
-            move |source| FailoverError::Rejected {
-                doing: "prefer the replica",
-                server,
-                source,
-            }
-        };
+        let rejected = |line: &Line| line.rejected("prefer the replica");
         // Without an answer, it may be set.
         self.is_set = true;
         if let Err(source) = set(&self.replica, wanted).await {

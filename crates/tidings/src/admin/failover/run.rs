@@ -145,7 +145,7 @@ impl Switch {
         P: FnMut(FailoverStep, Duration) + Send,
     {
         let subscribers = self.subscribers(&[&self.master, &self.replica]).await;
-        let subscribers = subscribers.map_err(rejected("count the subscribers", &self.master))?;
+        let subscribers = subscribers.map_err(self.master.rejected("count the subscribers"))?;
         steps.began = Instant::now();
         let old = Pause::begin(self.paused_first()).await?;
         steps.end(FailoverStep::Paused);
@@ -242,7 +242,7 @@ impl Switch {
         match begun {
             // Without an answer, it may have begun.
             Ok(()) | Err(ConnectError::Io { .. } | ConnectError::Lost) => {}
-            Err(source) => return Err(rejected("begin the failover", asked)(source)),
+            Err(source) => return Err(asked.rejected("begin the failover")(source)),
         }
         let polls = Polls::within(SWITCH);
         loop {
@@ -275,7 +275,7 @@ impl Switch {
     /// Waits until the replica has all writes of the master, and the subscribers all events.
     async fn catch_up(&self) -> Result<(), FailoverError> {
         let written = self.master.replication().await;
-        let written = written.map_err(rejected("read the offset", &self.master))?;
+        let written = written.map_err(self.master.rejected("read the offset"))?;
         let written = written.number("master_repl_offset").unwrap_or(u64::MAX);
         let polls = Polls::within(CATCH_UP);
         while !self.has_received(written).await {
@@ -356,15 +356,6 @@ impl Switch {
             all = there.saturating_add(all);
         }
         Ok(Some(all))
-    }
-}
-
-fn rejected(doing: &'static str, line: &Line) -> impl FnOnce(ConnectError) -> FailoverError {
-    let server = line.shown();
-    move |source| FailoverError::Rejected {
-        doing,
-        server,
-        source,
     }
 }
 

@@ -145,11 +145,8 @@ pub(super) async fn may_demote(master: &Line) -> Result<(), FailoverError> {
         if let Err(source) = answer
             && !is_probe_understood(&source)
         {
-            return Err(FailoverError::Rejected {
-                doing: "check the permissions to make it a replica",
-                server: master.shown(),
-                source,
-            });
+            let doing = "check the permissions to make it a replica";
+            return Err(master.rejected(doing)(source));
         }
     }
     Ok(())
