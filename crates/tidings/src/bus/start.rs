@@ -35,7 +35,7 @@ use crate::send::window::SendWindow;
 use crate::task::inline::InlineTask;
 use crate::task::mutex::Mutex;
 use crate::task::random;
-use crate::task::stage::{Stage, reached};
+use crate::task::stage::{Stage, until_leaving};
 use crate::transport::journal::drive;
 use crate::transport::{Connected, SendHalf, Transport};
 
@@ -226,7 +226,7 @@ pub(crate) async fn check_after(bus: &Bus) -> Result<(), StartError> {
     if inner.journal.is_none() && *added.borrow() > 0 {
         added.mark_changed();
     }
-    let (inner, mut stage) = (Arc::downgrade(inner), inner.stage.subscribe());
+    let (inner, stage) = (Arc::downgrade(inner), inner.stage.subscribe());
     let looking = async move {
         while added.changed().await.is_ok() {
             // Holding it longer would keep the bus alive.
@@ -238,12 +238,7 @@ pub(crate) async fn check_after(bus: &Bus) -> Result<(), StartError> {
             }
         }
     };
-    let looking = async move {
-        tokio::select! {
-            () = looking => {}
-            _ = reached(&mut stage, Stage::Leaving) => {}
-        }
-    };
+    let looking = until_leaving(stage, looking);
     bus.inner.add_task(bus.inner.runtime.spawn(looking));
     Ok(())
 }

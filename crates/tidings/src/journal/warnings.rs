@@ -13,7 +13,7 @@ use crate::keyspace::journal::JournalStore;
 use crate::keyspace::journal::settings::ServerSettings;
 use crate::namespace::Namespace;
 use crate::observe::health::TopologyKind;
-use crate::task::stage::{Stage, reached};
+use crate::task::stage::{Stage, until_leaving};
 
 /// The maximum wait for the settings.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,11 +36,7 @@ pub(crate) struct SettingsCheck {
 
 impl SettingsCheck {
     pub(crate) async fn run(self) {
-        let mut stage = self.stage.clone();
-        tokio::select! {
-            () = self.warn() => {}
-            _ = reached(&mut stage, Stage::Leaving) => {}
-        }
+        until_leaving(self.stage.clone(), self.warn()).await;
     }
 
     async fn warn(&self) {

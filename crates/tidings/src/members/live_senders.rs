@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::keyspace::access::KeyspaceAccess;
 use crate::keyspace::member_list::Keys;
 use crate::receive::remembered::Remembered;
-use crate::task::stage::{Stage, reached};
+use crate::task::stage::{Stage, until_leaving};
 
 /// The minimal time between two requests.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
@@ -20,12 +20,9 @@ pub(crate) async fn supply(
     remembered: Arc<Remembered>,
     keyspace: Arc<KeyspaceAccess>,
     keys: Keys,
-    mut stage: watch::Receiver<Stage>,
+    stage: watch::Receiver<Stage>,
 ) {
-    tokio::select! {
-        () = query(&remembered, &keyspace, &keys) => {}
-        _ = reached(&mut stage, Stage::Leaving) => {}
-    }
+    until_leaving(stage, query(&remembered, &keyspace, &keys)).await;
 }
 
 async fn query(remembered: &Remembered, keyspace: &KeyspaceAccess, keys: &Keys) {

@@ -24,7 +24,7 @@ use crate::members::roster::Roster;
 use crate::members::watch::{LeaveReason, MemberEvent, MemberWatch, Waiting, watch_waiting};
 use crate::receive::control::{ControlEvent, ControlListener};
 use crate::task::mutex::Mutex;
-use crate::task::stage::{Stage, reached};
+use crate::task::stage::{Stage, until_leaving};
 
 /// The maximal number of members in one request.
 const MAX_IDS: usize = 128;
@@ -278,11 +278,7 @@ pub(crate) struct ViewTask {
 impl ViewTask {
     /// Follows the members until the bus leaves.
     pub(crate) async fn run(mut self) {
-        let mut stage = self.stage.clone();
-        tokio::select! {
-            () = self.run_until_closed() => {}
-            _ = reached(&mut stage, Stage::Leaving) => {}
-        }
+        until_leaving(self.stage.clone(), self.run_until_closed()).await;
     }
 
     async fn run_until_closed(&mut self) {

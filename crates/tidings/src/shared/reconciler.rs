@@ -23,7 +23,7 @@ use crate::shared::replica::{Replica, in_time};
 use crate::task::mutex::Mutex;
 use crate::task::panic::panic_text;
 use crate::task::random::jitter;
-use crate::task::stage::{Stage, reached};
+use crate::task::stage::{Stage, until_leaving};
 
 /// The default interval between comparisons of all replicas with Redis, before jitter.
 pub(crate) const REFRESH_INTERVAL: Duration = Duration::from_secs(30);
@@ -157,11 +157,8 @@ impl Drop for ReconcileTask {
 
 impl ReconcileTask {
     async fn run(mut self) {
-        let mut stage = self.reconciler.stage.clone();
-        tokio::select! {
-            () = self.run_until_closed() => {}
-            _ = reached(&mut stage, Stage::Leaving) => {}
-        }
+        let stage = self.reconciler.stage.clone();
+        until_leaving(stage, self.run_until_closed()).await;
     }
 
     async fn run_until_closed(&mut self) {

@@ -22,3 +22,14 @@ pub(crate) async fn reached(stage: &mut watch::Receiver<Stage>, wanted: Stage) -
         Err(_) => Stage::Leaving,
     }
 }
+
+/// Does a part of a bus's work until it ends by itself, or the bus leaves.
+pub(crate) async fn until_leaving(
+    mut stage: watch::Receiver<Stage>,
+    work: impl Future<Output = ()>,
+) {
+    tokio::select! {
+        () = work => {}
+        _ = reached(&mut stage, Stage::Leaving) => {}
+    }
+}
