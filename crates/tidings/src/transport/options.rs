@@ -3,118 +3,22 @@
 use percent_encoding::percent_decode_str;
 
 /// Option names of other libraries. Only these are printed: any other word may be part of a password.
-const FOREIGN: &[&str] = &[
-    "abortconnect",
-    "addr",
-    "auth",
-    "backoff",
-    "ca",
-    "cert",
-    "client_info",
-    "client_name",
-    "clientinfo",
-    "clientname",
-    "command_timeout",
-    "commandtimeout",
-    "conn_max_idle_time",
-    "conn_max_lifetime",
-    "connect_timeout",
-    "connection_timeout",
-    "connections",
-    "connectretry",
-    "connecttimeout",
-    "database",
-    "db",
-    "decode_responses",
-    "defaultdatabase",
-    "dial",
-    "dial_timeout",
-    "encoding",
-    "family",
-    "health_check_interval",
-    "host",
-    "idle_timeout",
-    "insecure",
-    "keepalive",
-    "keepalive_interval",
-    "key",
-    "lazyconnect",
-    "master",
-    "master_name",
-    "mastername",
-    "max_active_conns",
-    "max_connections",
-    "max_idle_conns",
-    "max_retries",
-    "max_retry_backoff",
-    "maxidle",
-    "maxretriesperrequest",
-    "maxtotal",
-    "min_idle_conns",
-    "min_retry_backoff",
-    "name",
-    "namespace",
-    "network",
-    "pass",
-    "password",
-    "pool_fifo",
-    "pool_size",
-    "pool_timeout",
-    "poolsize",
-    "port",
-    "prefix",
-    "protocol",
-    "read_timeout",
-    "readonly",
-    "readtimeout",
-    "reconnect",
-    "resp",
-    "retries",
-    "retry",
-    "retry_attempts",
-    "retry_on_timeout",
-    "retry_strategy",
-    "role",
-    "sentinel",
-    "sentinel_password",
-    "sentinel_user",
-    "sentinel_username",
-    "sentinelmasterid",
-    "sentinelpassword",
-    "sentinels",
-    "server_name",
-    "servername",
-    "service",
-    "service_name",
-    "servicename",
-    "skip_verify",
-    "skipverify",
-    "socket_connect_timeout",
-    "socket_keepalive",
-    "socket_timeout",
-    "sockettimeout",
-    "ssl",
-    "ssl_ca_cert",
-    "ssl_ca_certs",
-    "ssl_cert_reqs",
-    "ssl_certfile",
-    "ssl_check_hostname",
-    "ssl_keyfile",
-    "ssl_min_version",
-    "synctimeout",
-    "timeout",
-    "tls",
-    "tls_insecure",
-    "tlsinsecure",
-    "tlsskipverify",
-    "unix_socket_path",
-    "user",
-    "username",
-    "verify",
-    "virtual_host",
-    "write_timeout",
-    "writetimeout",
-];
+const FOREIGN: &str = "\
+    abortconnect addr auth backoff ca cert client_info client_name clientinfo clientname \
+    command_timeout commandtimeout conn_max_idle_time conn_max_lifetime connect_timeout \
+    connection_timeout connections connectretry connecttimeout database db decode_responses \
+    defaultdatabase dial dial_timeout encoding family health_check_interval host idle_timeout \
+    insecure keepalive keepalive_interval key lazyconnect master master_name mastername \
+    max_active_conns max_connections max_idle_conns max_retries max_retry_backoff maxidle \
+    maxretriesperrequest maxtotal min_idle_conns min_retry_backoff name namespace network pass \
+    password pool_fifo pool_size pool_timeout poolsize port prefix protocol read_timeout \
+    readonly readtimeout reconnect resp retries retry retry_attempts retry_on_timeout \
+    retry_strategy role sentinel sentinel_password sentinel_user sentinel_username \
+    sentinelmasterid sentinelpassword sentinels server_name servername service service_name \
+    servicename skip_verify skipverify socket_connect_timeout socket_keepalive socket_timeout \
+    sockettimeout ssl ssl_ca_cert ssl_ca_certs ssl_cert_reqs ssl_certfile ssl_check_hostname \
+    ssl_keyfile ssl_min_version synctimeout timeout tls tls_insecure tlsinsecure tlsskipverify \
+    unix_socket_path user username verify virtual_host write_timeout writetimeout";
 
 /// The options that were not taken yet, decoded.
 #[derive(Debug)]
@@ -143,7 +47,7 @@ impl Options {
             return Ok(());
         };
         let name = name.to_ascii_lowercase();
-        Err(match FOREIGN.iter().find(|known| **known == name) {
+        Err(match FOREIGN.split(' ').find(|known| *known == name) {
             Some(name) => format!("the option `{name}` is unknown or repeated"),
             None => "it has an unknown option".to_owned(),
         })
