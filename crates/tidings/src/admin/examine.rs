@@ -8,17 +8,18 @@ use tokio::time::Instant;
 use crate::admin::answers::Asking;
 use crate::admin::server::{ServerRole, ServerState};
 use crate::admin::settings::Settings;
+use crate::admin::view::Admin;
 use crate::admin::{cluster_nodes, databases, permissions};
 use crate::journal::access::{self, DurableName, JournalInfo};
 use crate::keyspace::journal::stream::RedisJournal;
 use crate::namespace::Namespace;
 use crate::resp::Client;
 use crate::transport::server::redis_connection::Access;
-use crate::transport::servers::{Located, Servers};
+use crate::transport::servers::Located;
 
 /// Adds the view of a node of a cluster, and to the settings what was not a single answer.
 pub(super) async fn examine(
-    (servers, namespace): (&Servers, &Namespace),
+    admin: &Admin,
     located: &Located,
     asking: &Asking<'_>,
     state: ServerState,
@@ -29,7 +30,7 @@ pub(super) async fn examine(
     if state.role == ServerRole::Sentinel {
         return state;
     }
-    let access = servers.access(located);
+    let (access, namespace) = (admin.servers.access(located), &admin.namespace);
     let (round_trip, clock_offset) = clock(asking).await;
     let nodes: Option<String> = match &located.node {
         Some(_) => asking.words("CLUSTER NODES").await,

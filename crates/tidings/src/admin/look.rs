@@ -12,13 +12,13 @@ use crate::admin::fields::Fields;
 use crate::admin::key_count::{self, KeyCount};
 use crate::admin::server::{SentinelState, Server, ServerRole, ServerState};
 use crate::admin::settings::{Settings, settings};
+use crate::admin::view::Admin;
 use crate::admin::{certificate, info};
 use crate::error::connect::ConnectError;
-use crate::namespace::Namespace;
 use crate::transport::server::backlogs_of;
 use crate::transport::server::redis_connection::{RedisConnection, in_time, sentinel_question};
 use crate::transport::server::role::Role;
-use crate::transport::servers::{Located, Servers};
+use crate::transport::servers::Located;
 
 /// The time that a server has to answer, unless it is set.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
@@ -28,27 +28,21 @@ const ALL: u32 = 5;
 
 pub(super) const DOING: &str = "asking for the state";
 
-/// The questions to each server.
-#[derive(Clone, Copy)]
-pub(super) struct Scope<'a> {
-    pub(super) servers: &'a Servers,
-    pub(super) namespace: &'a Namespace,
-    pub(super) with_settings: bool,
-    /// The time to connect, and to answer each question.
-    pub(super) timeout: Duration,
-}
-
-impl Scope<'_> {
+impl Admin {
     /// Asks a server.
-    pub(super) async fn look(&self, located: &Located) -> Server {
+    pub(super) async fn look_at_one(&self, located: &Located, with_settings: bool) -> Server {
         Server {
             address: located.shown(),
             is_sentinel: located.is_sentinel,
-            state: self.connect_and_ask(located).await,
+            state: self.connect_and_ask(located, with_settings).await,
         }
     }
 
-    async fn connect_and_ask(&self, located: &Located) -> Result<ServerState, ConnectError> {
+    async fn connect_and_ask(
+        &self,
+        located: &Located,
+        with_settings: bool,
+    ) -> Result<ServerState, ConnectError> {
         let (access, at) = (self.servers.access(located), &located.at);
         let opening = access.open(at, None, DOING);
         let mut line = in_time(self.timeout, DOING, opening).await?;
@@ -65,14 +59,14 @@ impl Scope<'_> {
         let asked = line.ask_within(all + self.timeout, DOING, async |client| {
             let asking = Asking::new(client.clone(), &access, self.timeout, end);
             let look = Look {
-                scope: self,
+                admin: self,
+                with_settings,
                 located,
                 certificate: certificate.as_deref(),
                 asking: &asking,
             };
             let state = look.ask(hello).await;
-            let within = (self.servers, self.namespace);
-            let state = examine(within, located, &asking, state).await;
+            let state = examine(self, located, &asking, state).await;
             let has_answer = asking.has_answer();
             let denied = asking.end()?;
             Ok(has_answer.then_some(ServerState { denied, ..state }))
@@ -83,7 +77,8 @@ impl Scope<'_> {
 
 /// The questions to one server.
 struct Look<'a> {
-    scope: &'a Scope<'a>,
+    admin: &'a Admin,
+    with_settings: bool,
     located: &'a Located,
     certificate: Option<&'a [u8]>,
     asking: &'a Asking<'a>,
@@ -157,8 +152,8 @@ impl Look<'_> {
         if role != ServerRole::Master {
             return None;
         }
-        let (client, namespace) = (self.asking.client(), self.scope.namespace);
-        let slot = self.scope.servers.slot();
+        let (client, namespace) = (self.asking.client(), &self.admin.namespace);
+        let slot = self.admin.servers.slot();
         if slot.is_some_and(|slot| !self.located.has_slot(slot)) {
             return None;
         }
@@ -177,7 +172,7 @@ impl Look<'_> {
     }
 
     async fn sentinel(&self) -> Option<SentinelState> {
-        let name = self.scope.servers.master()?;
+        let name = self.admin.servers.master()?;
         if !self.located.is_sentinel {
             return None;
         }
@@ -205,7 +200,7 @@ impl Look<'_> {
     }
 
     async fn settings(&self) -> Option<Settings> {
-        if !self.scope.with_settings {
+        if !self.with_settings {
             return None;
         }
         Some(Settings {

@@ -1,15 +1,14 @@
 //! The names of what a namespace has stored in Redis.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use crate::admin::keys;
 use crate::admin::look::DOING;
+use crate::admin::view::Admin;
 use crate::error::connect::ConnectError;
-use crate::namespace::Namespace;
 use crate::transport::server::redis_connection::in_time;
 use crate::transport::server::role::Role;
-use crate::transport::servers::{Located, Servers};
+use crate::transport::servers::Located;
 
 /// The maximum number of names that are remembered.
 const MAX_NAMES: usize = 10_000;
@@ -67,19 +66,14 @@ impl StoredName {
 }
 
 /// Lists the names on the server that has the keys: the first master that has them.
-pub(super) async fn stored(
-    servers: &Servers,
-    namespace: &Namespace,
-    limit: Duration,
-) -> Result<Stored, ConnectError> {
-    let mut last = None;
+pub(super) async fn stored(admin: &Admin) -> Result<Stored, ConnectError> {
+    let (servers, mut last) = (&admin.servers, None);
     for located in servers.locate().await? {
         let slot = servers.slot();
         if located.is_sentinel || slot.is_some_and(|slot| !located.has_slot(slot)) {
             continue;
         }
-        let listing = list(servers, namespace, &located, limit);
-        match in_time(limit, DOING, listing).await {
+        match in_time(admin.timeout, DOING, list(admin, &located)).await {
             Ok(Some(stored)) => return Ok(stored),
             Ok(None) => {}
             Err(why) => last = Some(why),
@@ -89,18 +83,14 @@ pub(super) async fn stored(
 }
 
 /// Lists the names on one server, unless it is a replica.
-async fn list(
-    servers: &Servers,
-    namespace: &Namespace,
-    located: &Located,
-    limit: Duration,
-) -> Result<Option<Stored>, ConnectError> {
+async fn list(admin: &Admin, located: &Located) -> Result<Option<Stored>, ConnectError> {
+    let (servers, namespace) = (&admin.servers, &admin.namespace);
     let access = servers.access(located);
     let mut line = access.open(&located.at, None, DOING).await?;
     if matches!(line.role, Role::Other(_)) {
         return Ok(None);
     }
-    let listed = line.ask_within(limit, DOING, async |client| {
+    let listed = line.ask_within(admin.timeout, DOING, async |client| {
         let mut stored = Stored::default();
         let mut is_cut = false;
         let prefix = format!("{}:", namespace.channel());

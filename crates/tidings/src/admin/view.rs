@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::admin::look::{Scope, TIMEOUT};
+use crate::admin::look::TIMEOUT;
 use crate::admin::server::{self, Server};
 use crate::admin::stored::{self, Stored};
 use crate::error::connect::ConnectError;
@@ -21,8 +21,9 @@ use crate::transport::servers::{Located, Servers};
 #[derive(Clone)]
 pub struct Admin {
     pub(super) servers: Arc<Servers>,
-    namespace: Namespace,
-    timeout: Duration,
+    pub(super) namespace: Namespace,
+    /// The time to connect to a server, and for it to answer each question.
+    pub(super) timeout: Duration,
 }
 
 /// The longest time that is waited for an answer.
@@ -108,7 +109,7 @@ impl Admin {
     /// # Ok(()) }
     /// ```
     pub async fn stored(&self) -> Result<Stored, ConnectError> {
-        stored::stored(&self.servers, &self.namespace, self.timeout).await
+        stored::stored(self).await
     }
 
     async fn look(&self, with_settings: bool) -> Result<Vec<Server>, ConnectError> {
@@ -118,15 +119,9 @@ impl Admin {
 
     /// Asks these servers.
     pub(super) async fn look_at(&self, located: &[Located], with_settings: bool) -> Vec<Server> {
-        let scope = Scope {
-            servers: &self.servers,
-            namespace: &self.namespace,
-            with_settings,
-            timeout: self.timeout,
-        };
         let mut looking = Vec::new();
         for it in located {
-            looking.push(scope.look(it));
+            looking.push(self.look_at_one(it, with_settings));
         }
         let mut servers = join_all(looking).await;
         server::remove_twins(&mut servers);
