@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock};
 
 use tidings_codec::{Format, Header, NodeId, Payload, RawEvent};
+
+use crate::task::mutex::Mutex;
 
 /// A received control event.
 #[derive(Clone, Copy, Debug)]
@@ -45,18 +47,14 @@ type Named = (&'static str, Arc<dyn ControlListener>);
 /// The listeners by event name. A listener is added at first use and never removed.
 #[derive(Default)]
 pub(crate) struct ControlListeners {
-    listeners: RwLock<Arc<Vec<Named>>>,
+    listeners: Mutex<Arc<Vec<Named>>>,
     /// Listeners that are content to receive their events when the bus polls next.
     patient: OnceLock<Vec<Named>>,
 }
 
 impl ControlListeners {
     pub(crate) fn add(&self, name: &'static str, listener: Arc<dyn ControlListener>) {
-        let mut listeners = self
-            .listeners
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        Arc::make_mut(&mut listeners).push((name, listener));
+        Arc::make_mut(&mut self.listeners.lock()).push((name, listener));
     }
 
     /// Sets the listeners that do not count in [`has_listeners`](Self::has_listeners).
@@ -66,17 +64,12 @@ impl ControlListeners {
     }
 
     pub(crate) fn has_listeners(&self) -> bool {
-        !self.added().is_empty()
-    }
-
-    fn added(&self) -> RwLockReadGuard<'_, Arc<Vec<Named>>> {
-        let listeners = self.listeners.read();
-        listeners.unwrap_or_else(PoisonError::into_inner)
+        !self.listeners.lock().is_empty()
     }
 
     pub(crate) fn receive(&self, name: &str, event: &ControlEvent<'_>) {
         // Not under the lock: a listener may run code of the application, which may add another one.
-        let listeners = Arc::clone(&self.added());
+        let listeners = Arc::clone(&self.listeners.lock());
         let all = listeners
             .iter()
             .chain(self.patient.get().into_iter().flatten());
