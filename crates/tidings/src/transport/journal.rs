@@ -131,7 +131,7 @@ impl FollowHalf {
 
 /// Waits for an answer while driving the connection that it comes from.
 pub(crate) async fn drive<T>(
-    driver: &mut BoxFuture<'static, ()>,
+    driver: &mut (impl Future<Output = ()> + Unpin),
     answer: impl Future<Output = T>,
 ) -> T {
     let mut answer = std::pin::pin!(answer);

@@ -5,7 +5,6 @@ mod rejection;
 use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,6 +18,7 @@ use crate::error::connect::ConnectError;
 use crate::resp::{self, Client, Driver};
 use crate::transport::address::{Place, shown_address};
 use crate::transport::credentials::CredentialSource;
+use crate::transport::journal::drive;
 use crate::transport::server::race;
 use crate::transport::server::role::{self, Hello, Role, ServerKind, ask_role};
 use crate::transport::server::socket::{self, Endpoint, Socket};
@@ -380,16 +380,8 @@ impl RedisConnection {
         question: impl AsyncFnOnce(&Client) -> RedisResult<T>,
     ) -> Result<RedisResult<T>, ConnectError> {
         let Self { client, driver, .. } = self;
-        let asking = async {
-            let mut answer = pin!(question(client));
-            tokio::select! {
-                biased;
-                answer = &mut answer => answer,
-                // The end of the connection is the answer to all commands.
-                () = poll_fn(|cx| driver.poll(cx)) => answer.await,
-            }
-        };
-        let asked = timeout(limit, asking).await;
+        let mut driving = poll_fn(|cx| driver.poll(cx));
+        let asked = timeout(limit, drive(&mut driving, question(client))).await;
         asked.map_err(|_| ConnectError::timed_out(doing))
     }
 }
