@@ -57,32 +57,19 @@ pub(crate) async fn keep(
         is_warned: false,
     };
     loop {
-        let next = tokio::select! {
+        tokio::select! {
             biased;
-            () = durable.ending.notified() => Next::End,
-            _ = reached(&mut stage, Stage::Leaving) => Next::Leave,
-            () = sleep(jitter(PAUSE, 0.9..1.1)) => Next::Look,
-        };
-        match next {
-            Next::Look => {
-                let store = store.borrow().clone();
-                if let Some(store) = store {
-                    keeper.look(&*store).await;
-                }
-            }
-            Next::End => return keeper.end(store).await,
-            Next::Leave => return,
+            // The handlers have ended.
+            () = durable.ending.notified() => return keeper.end(store).await,
+            // The bus was dropped: its lease ends by itself.
+            _ = reached(&mut stage, Stage::Leaving) => return,
+            () = sleep(jitter(PAUSE, 0.9..1.1)) => {}
+        }
+        let store = store.borrow().clone();
+        if let Some(store) = store {
+            keeper.look(&*store).await;
         }
     }
-}
-
-/// The next step of the task.
-enum Next {
-    Look,
-    /// The handlers have ended.
-    End,
-    /// The bus was dropped: its lease ends by itself.
-    Leave,
 }
 
 /// The state of the task.
