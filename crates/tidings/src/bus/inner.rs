@@ -12,6 +12,7 @@ use tokio::time::Duration;
 use crate::bus::states::States;
 use crate::error::send_failure::SendFailure;
 use crate::error::shutdown::ShutdownError;
+use crate::journal::role::Durable;
 use crate::journal::state::JournalState;
 use crate::keyspace::access::KeyspaceAccess;
 use crate::members::Members;
@@ -116,13 +117,14 @@ impl Inner {
 
     /// Events that are dropped from now on do not count as handled.
     pub(crate) fn stop_ledger(&self) {
-        if let Some(durable) = self
-            .journal
-            .as_ref()
-            .and_then(|journal| journal.durable.as_ref())
-        {
+        if let Some(durable) = self.durable() {
             durable.ledger.stop();
         }
+    }
+
+    /// The durable name, if the bus has one.
+    pub(crate) fn durable(&self) -> Option<&Durable> {
+        self.journal.as_ref()?.durable.as_deref()
     }
 
     /// Accepts no more events.

@@ -69,11 +69,7 @@ async fn end(
     }
 
     let (unhandled, running) = drain(&inner, caller, deadline).await;
-    if let Some(durable) = inner
-        .journal
-        .as_ref()
-        .and_then(|journal| journal.durable.as_ref())
-    {
+    if let Some(durable) = inner.durable() {
         // Handlers that used up the time must not make the next process wait for the end of the lease.
         let brief = Instant::now() + LEASE_END;
         let _ = timeout_at(deadline.max(brief), durable.end()).await;

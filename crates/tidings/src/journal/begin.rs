@@ -78,11 +78,7 @@ async fn found(
     };
     let newest = page.entries.last();
     let tail = newest.map(|entry| entry.id).unwrap_or_default();
-    let place = |id| Place {
-        generation: None,
-        id,
-        entry: None,
-    };
+    let place = |id| Place { id, ..Place::START };
     let place = match since {
         Since::Now => Place {
             entry: newest.map(|entry| Identity::of(entry, entry.numbers())),

@@ -88,11 +88,9 @@ struct Has {
 
 impl Model {
     fn new(ring: usize) -> Self {
-        let id = JournalPosition::at(1);
         let place = Place {
-            generation: None,
-            id,
-            entry: None,
+            id: JournalPosition::at(1),
+            ..Place::START
         };
         let mut model = Self {
             state: State::default(),
