@@ -4,7 +4,7 @@
 //! A node passes each event on to all others. So the own echo, which travels from the node that this
 //! bus sends through to the one that it receives on, proves that both are connected to the others.
 
-mod finder;
+pub(super) mod finder;
 mod journal;
 #[cfg(feature = "admin")]
 pub(super) mod node_line;
@@ -12,7 +12,7 @@ mod nodes;
 mod redirect;
 mod send_half;
 #[cfg(feature = "admin")]
-pub(super) mod servers;
+mod servers;
 mod slot_owner;
 
 use std::fmt;
@@ -221,7 +221,7 @@ impl Cluster {
 }
 
 /// The slot of all keys of a namespace, and of its channel: that of the text in braces.
-fn slot_of(namespace: &Namespace) -> u16 {
+pub(super) fn slot_of(namespace: &Namespace) -> u16 {
     let hash = crc16::State::<crc16::XMODEM>::calculate(namespace.name().as_bytes());
     hash % nodes::SLOTS
 }

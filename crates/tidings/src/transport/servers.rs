@@ -10,8 +10,9 @@ use crate::namespace::Namespace;
 use crate::namespace::channel::{Channel, PubSub};
 use crate::observe::health::TopologyKind;
 use crate::transport::address::Address;
+use crate::transport::cluster::finder::Finder;
 pub(crate) use crate::transport::cluster::node_line::NodeLine;
-use crate::transport::cluster::servers::ClusterServers;
+use crate::transport::cluster::slot_of;
 use crate::transport::credentials::CredentialSource;
 use crate::transport::sentinel::servers::SentinelServers;
 use crate::transport::server::Server;
@@ -35,7 +36,7 @@ pub(crate) struct Servers {
 enum Source {
     One(ConnectionAddr, Access),
     Sentinels(SentinelServers),
-    Cluster(ClusterServers),
+    Cluster(Finder),
 }
 
 impl Servers {
@@ -79,7 +80,7 @@ impl Servers {
             } => {
                 let server = Server::of_cluster(&login, tls, namespace, pubsub);
                 let server = server.with_credentials(credentials);
-                Source::Cluster(ClusterServers::new(nodes, namespace, server))
+                Source::Cluster(Finder::new(server, slot_of(namespace), nodes))
             }
         };
         Ok(Self {
@@ -102,7 +103,7 @@ impl Servers {
         let mut located = match &self.source {
             Source::One(at, _) => vec![Located::server(at.clone())],
             Source::Sentinels(sentinels) => sentinels.locate().await?,
-            Source::Cluster(cluster) => cluster.locate().await?,
+            Source::Cluster(finder) => finder.locate().await?,
         };
         located.truncate(MAX_SERVERS);
         Ok(located)
@@ -113,14 +114,14 @@ impl Servers {
         match &self.source {
             Source::One(_, access) => access,
             Source::Sentinels(sentinels) => sentinels.access(located.is_sentinel),
-            Source::Cluster(cluster) => cluster.access(),
+            Source::Cluster(finder) => &finder.server.access,
         }
     }
 
     /// The slot of the namespace in a cluster.
     pub(crate) fn slot(&self) -> Option<u16> {
         match &self.source {
-            Source::Cluster(cluster) => Some(cluster.slot()),
+            Source::Cluster(finder) => Some(finder.slot),
             Source::One(..) | Source::Sentinels(_) => None,
         }
     }

@@ -26,11 +26,11 @@ const DOING: &str = "asking a node of the cluster";
 
 /// Finds the nodes of a cluster.
 #[derive(Debug)]
-pub(super) struct Finder {
+pub(in crate::transport) struct Finder {
     /// The access to a node.
-    pub(super) server: Server,
+    pub(in crate::transport) server: Server,
     /// The slot of the namespace.
-    pub(super) slot: u16,
+    pub(in crate::transport) slot: u16,
     /// The nodes in the address.
     seeds: Vec<Place>,
     /// The answers of the last time.
@@ -38,7 +38,7 @@ pub(super) struct Finder {
 }
 
 impl Finder {
-    pub(super) fn new(server: Server, slot: u16, seeds: Vec<Place>) -> Self {
+    pub(in crate::transport) fn new(server: Server, slot: u16, seeds: Vec<Place>) -> Self {
         Self {
             server,
             slot,

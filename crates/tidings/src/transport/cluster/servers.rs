@@ -1,49 +1,24 @@
 //! The nodes of a cluster, as one of them lists them: also those that have no slots or are down.
 
 use crate::error::connect::ConnectError;
-use crate::namespace::Namespace;
 use crate::namespace::channel::PubSub;
 use crate::transport::address::{Place, address_of};
 use crate::transport::cluster::finder::{Finder, cluster};
 use crate::transport::cluster::node_line::NodeLine;
 use crate::transport::cluster::nodes::Nodes;
-use crate::transport::cluster::slot_of;
-use crate::transport::server::redis_connection::{Access, in_time};
-use crate::transport::server::{NODE_TIMEOUT, Server};
+use crate::transport::server::NODE_TIMEOUT;
+use crate::transport::server::redis_connection::in_time;
 use crate::transport::servers::located::{ClusterNode, Located, MAX_SERVERS};
 
 const DOING: &str = "listing the nodes of the cluster";
 
-/// The servers of a cluster.
-#[derive(Debug)]
-pub(in crate::transport) struct ClusterServers {
-    finder: Finder,
-}
-
-impl ClusterServers {
-    pub(in crate::transport) fn new(
-        seeds: Vec<Place>,
-        namespace: &Namespace,
-        server: Server,
-    ) -> Self {
-        let finder = Finder::new(server, slot_of(namespace), seeds);
-        Self { finder }
-    }
-
-    pub(in crate::transport) fn access(&self) -> &Access {
-        &self.finder.server.access
-    }
-
-    pub(in crate::transport) fn slot(&self) -> u16 {
-        self.finder.slot
-    }
-
+impl Finder {
     /// Returns the nodes that the first of them lists that answers.
     pub(in crate::transport) async fn locate(&self) -> Result<Vec<Located>, ConnectError> {
-        let nodes = self.finder.around().await;
+        let nodes = self.around().await;
         let mut first = None;
-        for node in nodes.usable(self.finder.slot, PubSub::Classic) {
-            match in_time(NODE_TIMEOUT, DOING, self.ask(&node.at)).await {
+        for node in nodes.usable(self.slot, PubSub::Classic) {
+            match in_time(NODE_TIMEOUT, DOING, self.list(&node.at)).await {
                 Ok(list) => return Ok(located(&list, &node.at, &nodes)),
                 Err(why) => first = first.or(Some(why)),
             }
@@ -51,9 +26,9 @@ impl ClusterServers {
         Err(first.unwrap_or_else(|| nodes.why_none()))
     }
 
-    async fn ask(&self, place: &Place) -> Result<String, ConnectError> {
+    async fn list(&self, place: &Place) -> Result<String, ConnectError> {
         let at = address_of(place);
-        let mut line = self.access().open(&at, None, DOING).await?;
+        let mut line = self.server.access.open(&at, None, DOING).await?;
         let asking = line.ask(DOING, async |client| cluster(client, "NODES").await);
         asking.await
     }
