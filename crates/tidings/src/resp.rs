@@ -242,8 +242,7 @@ impl Client {
 impl Unparsed {
     /// Waits for the answer; an error of the server is one.
     pub(crate) async fn answer(self) -> RedisResult<Bytes> {
-        let lost = || RedisError::from(io::Error::from(io::ErrorKind::BrokenPipe));
-        let bytes = self.0.await.unwrap_or_else(|_| Err(lost()))?;
+        let bytes = answered(self.0).await?;
         if bytes.starts_with(b"-") || bytes.starts_with(b"!") {
             redis::parse_redis_value(&bytes)?.extract_error()?;
         }
@@ -251,7 +250,7 @@ impl Unparsed {
     }
 }
 
-async fn answered(answer: oneshot::Receiver<RedisResult<Value>>) -> RedisResult<Value> {
+async fn answered<T>(answer: oneshot::Receiver<RedisResult<T>>) -> RedisResult<T> {
     let lost = || RedisError::from(io::Error::from(io::ErrorKind::BrokenPipe));
     answer.await.unwrap_or_else(|_| Err(lost()))
 }
