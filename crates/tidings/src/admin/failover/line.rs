@@ -81,13 +81,11 @@ impl Line {
     pub(super) async fn once<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, ConnectError> {
         let asked = in_time(TIMEOUT, DOING, async {
             let mut open = self.0.open.lock().await;
-            if open.is_none() {
-                *open = Some(self.open().await?);
-            }
-            let (client, access) = match &*open {
-                Some(open) => (open.client.clone(), open.access.clone()),
-                None => return Err(ConnectError::Lost),
+            let Open { client, access, .. } = match &mut *open {
+                Some(open) => open,
+                none => none.insert(self.open().await?),
             };
+            let (client, access) = (client.clone(), access.clone());
             drop(open);
             let answer = client.query(command).await;
             answer.map_err(|error| access.explain(DOING, &error))
