@@ -20,9 +20,6 @@ use crate::transport::server::redis_connection::{RedisConnection, in_time, senti
 use crate::transport::server::role::Role;
 use crate::transport::servers::Located;
 
-/// The time that a server has to answer, unless it is set.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
-
 /// The time for all questions to a server, as a multiple of the time for one.
 const ALL: u32 = 5;
 

@@ -65,21 +65,42 @@ impl StoredName {
     }
 }
 
-/// Lists the names on the server that has the keys: the first master that has them.
-pub(super) async fn stored(admin: &Admin) -> Result<Stored, ConnectError> {
-    let (servers, mut last) = (&admin.servers, None);
-    for located in servers.locate().await? {
-        let slot = servers.slot();
-        if located.is_sentinel || slot.is_some_and(|slot| !located.has_slot(slot)) {
-            continue;
+impl Admin {
+    /// Lists the shared values, maps and counters of the namespace. On a single server, at most about
+    /// 200,000 keys of all namespaces are looked at, in steps of 1,000 and for half a second at most. In
+    /// a cluster, at most 10,000 keys of the namespace's slot are. The user may ask it with
+    /// [`Permissions::observe`](crate::acl::Permissions::observe).
+    ///
+    /// # Errors
+    ///
+    /// When the server that has the keys does not answer, or denies it.
+    ///
+    /// ```no_run
+    /// use tidings::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
+    /// let admin = Bus::builder("redis://10.0.0.7").namespace("shop").admin()?;
+    /// for stored in admin.stored().await?.names {
+    ///     println!("{:?} {}", stored.kind, tidings::codec::Escaped(&stored.name));
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn stored(&self) -> Result<Stored, ConnectError> {
+        // The first master that has the keys.
+        let (servers, mut last) = (&self.servers, None);
+        for located in servers.locate().await? {
+            let slot = servers.slot();
+            if located.is_sentinel || slot.is_some_and(|slot| !located.has_slot(slot)) {
+                continue;
+            }
+            match in_time(self.timeout, DOING, list(self, &located)).await {
+                Ok(Some(stored)) => return Ok(stored),
+                Ok(None) => {}
+                Err(why) => last = Some(why),
+            }
         }
-        match in_time(admin.timeout, DOING, list(admin, &located)).await {
-            Ok(Some(stored)) => return Ok(stored),
-            Ok(None) => {}
-            Err(why) => last = Some(why),
-        }
+        last.map_or_else(|| Ok(Stored::default()), Err)
     }
-    last.map_or_else(|| Ok(Stored::default()), Err)
 }
 
 /// Lists the names on one server, unless it is a replica.

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::admin::look::TIMEOUT;
 use crate::admin::server::{self, Server};
-use crate::admin::stored::{self, Stored};
 use crate::error::connect::ConnectError;
 use crate::namespace::Namespace;
 use crate::observe::health::TopologyKind;
@@ -25,6 +23,9 @@ pub struct Admin {
     /// The time to connect to a server, and for it to answer each question.
     pub(super) timeout: Duration,
 }
+
+/// The time that a server has to answer, unless it is set.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest time that is waited for an answer.
 const LONGEST: Duration = Duration::from_hours(1);
@@ -87,29 +88,6 @@ impl Admin {
     /// As [`servers`](Self::servers).
     pub async fn servers_with_settings(&self) -> Result<Vec<Server>, ConnectError> {
         self.look(true).await
-    }
-
-    /// Lists the shared values, maps and counters of the namespace. On a single server, at most about
-    /// 200,000 keys of all namespaces are looked at, in steps of 1,000 and for half a second at most. In
-    /// a cluster, at most 10,000 keys of the namespace's slot are. The user may ask it with
-    /// [`Permissions::observe`](crate::acl::Permissions::observe).
-    ///
-    /// # Errors
-    ///
-    /// When the server that has the keys does not answer, or denies it.
-    ///
-    /// ```no_run
-    /// use tidings::prelude::*;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
-    /// let admin = Bus::builder("redis://10.0.0.7").namespace("shop").admin()?;
-    /// for stored in admin.stored().await?.names {
-    ///     println!("{:?} {}", stored.kind, tidings::codec::Escaped(&stored.name));
-    /// }
-    /// # Ok(()) }
-    /// ```
-    pub async fn stored(&self) -> Result<Stored, ConnectError> {
-        stored::stored(self).await
     }
 
     async fn look(&self, with_settings: bool) -> Result<Vec<Server>, ConnectError> {
