@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 #[cfg(unix)]
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::time::Duration;
 
 use redis::ConnectionAddr;
@@ -12,9 +11,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, lookup_host};
 
 use crate::error::connect::ConnectError;
-use crate::resp::Stream;
 use crate::transport::server::race::in_turns;
-use crate::transport::server::tcp::{Readiness, Tcp};
+use crate::transport::server::tcp::{Agreed, Readiness, Tcp};
 use crate::transport::server::tls;
 use crate::transport::tls::Tls;
 
@@ -31,10 +29,6 @@ pub(crate) enum Socket {
     #[cfg(unix)]
     Unix(tokio::net::UnixStream),
 }
-
-/// A connection after the TLS handshake, if TLS is wanted, and then the certificate of the server, in
-/// DER.
-pub(crate) type Agreed = (Pin<Box<dyn Stream>>, Option<Vec<u8>>);
 
 /// An address of a server.
 #[derive(Clone, Debug)]

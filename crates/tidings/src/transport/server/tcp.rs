@@ -9,6 +9,12 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::resp::Stream;
+
+/// A connection after the TLS handshake, if TLS is wanted, and then the certificate of the server, in
+/// DER.
+pub(crate) type Agreed = (Pin<Box<dyn Stream>>, Option<Vec<u8>>);
+
 /// Turns the wake-ups for arriving data on and off.
 #[derive(Clone, Debug)]
 pub(crate) struct Readiness(Arc<AtomicBool>);

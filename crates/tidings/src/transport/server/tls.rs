@@ -16,8 +16,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError, ClientConfig, RootCertStore};
 
 use crate::error::connect::ConnectError;
-use crate::transport::server::socket::Agreed;
-use crate::transport::server::tcp::Tcp;
+use crate::transport::server::tcp::{Agreed, Tcp};
 use crate::transport::tls::{ClientCertificate, Tls};
 
 /// True in a build with TLS.

@@ -6,8 +6,7 @@ use std::time::Duration;
 use redis::RedisError;
 
 use crate::error::connect::ConnectError;
-use crate::transport::server::socket::Agreed;
-use crate::transport::server::tcp::Tcp;
+use crate::transport::server::tcp::{Agreed, Tcp};
 use crate::transport::tls::Tls;
 
 /// True in a build with TLS.
