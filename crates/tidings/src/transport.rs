@@ -18,7 +18,6 @@ use crate::event::position::JournalPosition;
 use crate::keyspace::Keyspace;
 use crate::namespace::channel::PubSub;
 use crate::observe::health::TopologyKind;
-use crate::transport::journal::{Appending, JournalConnected};
 
 pub(crate) mod address;
 mod answers;
@@ -63,12 +62,6 @@ pub(crate) trait Transport: fmt::Debug + Send + Sync {
 
     /// Tries once to connect. Returns when the subscription is confirmed.
     async fn connect(&self) -> Result<Connected, ConnectError>;
-
-    /// Tries once to connect to the server that has the journal.
-    async fn connect_journal(
-        &self,
-        appending: Arc<Appending>,
-    ) -> Result<JournalConnected, ConnectError>;
 
     /// The known reason why a running attempt to connect has not ended yet.
     fn trouble(&self) -> Option<ConnectError> {

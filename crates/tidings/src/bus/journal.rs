@@ -23,8 +23,7 @@ use crate::journal::warnings::SettingsCheck;
 use crate::keyspace::journal::Entry;
 use crate::observe::reports::OpenReports;
 use crate::receive::remembered::Remembered;
-use crate::transport::Transport;
-use crate::transport::journal::JournalConnected;
+use crate::transport::journal::{JournalConnected, JournalTransport};
 
 /// The lane of the journal, connected: everything that is sent from now on will be read.
 pub(crate) struct JournalLane {
@@ -49,7 +48,7 @@ impl JournalLane {
     /// Connects to the journal for the first time, if the bus has one.
     pub(crate) async fn connect_first(
         inner: &Inner,
-        transport: &dyn Transport,
+        transport: &dyn JournalTransport,
         timeout: Option<Duration>,
         heartbeat_interval: Duration,
     ) -> Result<Option<Self>, StartError> {
@@ -65,7 +64,7 @@ impl JournalLane {
     /// Connects to the journal, and finds the position at which this bus begins to read.
     async fn connect(
         inner: &Inner,
-        transport: &dyn Transport,
+        transport: &dyn JournalTransport,
         state: &Arc<JournalState>,
         heartbeat_interval: Duration,
     ) -> Result<Self, ConnectError> {
@@ -103,7 +102,7 @@ impl JournalLane {
         self,
         bus: &Bus,
         open_reports: &Arc<OpenReports>,
-        transport: &Arc<dyn Transport>,
+        transport: &Arc<dyn JournalTransport>,
     ) {
         let (inner, state) = (&*bus.inner, self.state);
         let JournalConnected {

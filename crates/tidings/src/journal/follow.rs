@@ -19,8 +19,8 @@ use crate::namespace::Namespace;
 use crate::observe::health::{Counts, HealthState};
 use crate::task::backoff::Delays;
 use crate::task::stage::{Stage, reached};
-use crate::transport::journal::{FollowHalf, JournalConnected};
-use crate::transport::{SendHalf, Transport};
+use crate::transport::SendHalf;
+use crate::transport::journal::{FollowHalf, JournalConnected, JournalTransport};
 
 /// The lifetime below which a connection is not replaced at once.
 const BRIEF: Duration = Duration::from_millis(250);
@@ -30,7 +30,7 @@ const BRIEF: Duration = Duration::from_millis(250);
 pub(crate) struct FollowTask {
     pub(crate) node: NodeId,
     pub(crate) namespace: Namespace,
-    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) transport: Arc<dyn JournalTransport>,
     pub(crate) reader: Reader,
     /// Sends each new connection to the send task of the journal, and `None` when it is lost.
     pub(crate) sessions: mpsc::Sender<Option<SendHalf>>,

@@ -33,7 +33,7 @@ use crate::transport::cluster::journal::JournalOwner;
 use crate::transport::cluster::nodes::{Node, Nodes};
 use crate::transport::cluster::send_half::Sender;
 use crate::transport::cluster::slot_owner::SlotOwner;
-use crate::transport::journal::{Appending, JournalConnected};
+use crate::transport::journal::{Appending, JournalConnected, JournalTransport};
 use crate::transport::server::{NODE_TIMEOUT, RedisReceiveHalf, Server};
 use crate::transport::{Connected, SendHalf, Transport};
 
@@ -115,13 +115,6 @@ impl Transport for Cluster {
         })
     }
 
-    async fn connect_journal(
-        &self,
-        appending: Arc<Appending>,
-    ) -> Result<JournalConnected, ConnectError> {
-        self.journal.connect(&self.finder, appending).await
-    }
-
     fn trouble(&self) -> Option<ConnectError> {
         let nodes = self.finder.last();
         if let Err(why) = nodes.check_slots(self.finder.slot) {
@@ -133,6 +126,16 @@ impl Transport for Cluster {
             Some(why) => self.why_no_owner(&why),
             None => ConnectError::timed_out("connecting to a node of the cluster"),
         })
+    }
+}
+
+#[async_trait]
+impl JournalTransport for Cluster {
+    async fn connect_journal(
+        &self,
+        appending: Arc<Appending>,
+    ) -> Result<JournalConnected, ConnectError> {
+        self.journal.connect(&self.finder, appending).await
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, select};
@@ -21,13 +22,25 @@ use crate::keyspace::journal::answer::JournalError;
 use crate::keyspace::journal::find::find;
 use crate::observe::metrics::Counter;
 use crate::redis_error::own_words;
-use crate::transport::{Backlog, PublishError, Published, Publisher, Reply, Search, SendHalf};
+use crate::transport::{
+    Backlog, PublishError, Published, Publisher, Reply, Search, SendHalf, Transport,
+};
 
 /// The time that Redis waits for an entry before it answers that there is none.
 pub(crate) const BLOCK: Duration = Duration::from_secs(5);
 
 /// The maximum number of bytes that a bus appends before the journal is trimmed ahead of time.
 const TRIM_AFTER: usize = 4 << 20;
+
+/// A transport to a server that can have a journal.
+#[async_trait]
+pub(crate) trait JournalTransport: Transport {
+    /// Tries once to connect to the server that has the journal.
+    async fn connect_journal(
+        &self,
+        appending: Arc<Appending>,
+    ) -> Result<JournalConnected, ConnectError>;
+}
 
 /// Both connections to the server that has the journal.
 pub(crate) struct JournalConnected {

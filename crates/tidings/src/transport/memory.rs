@@ -14,7 +14,7 @@ use crate::keyspace::memory::MemoryKeys;
 use crate::memory::{Inbox, Place};
 use crate::observe::health::TopologyKind;
 use crate::transport::journal::{
-    Appending, BLOCK, FollowHalf, JournalConnected, JournalPublisher, Redirected,
+    Appending, BLOCK, FollowHalf, JournalConnected, JournalPublisher, JournalTransport, Redirected,
 };
 use crate::transport::{
     Backlog, Connected, Published, Publisher, ReceiveHalf, Reply, SendHalf, Transport, in_line,
@@ -57,7 +57,10 @@ impl Transport for Memory {
             server: self.address(),
         })
     }
+}
 
+#[async_trait]
+impl JournalTransport for Memory {
     async fn connect_journal(
         &self,
         appending: Arc<Appending>,

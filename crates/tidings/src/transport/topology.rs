@@ -12,7 +12,9 @@ use tokio::time::timeout;
 
 use crate::error::connect::ConnectError;
 use crate::observe::health::TopologyKind;
-use crate::transport::journal::{Appending, BLOCK, JournalConnected, JournalNode};
+use crate::transport::journal::{
+    Appending, BLOCK, JournalConnected, JournalNode, JournalTransport,
+};
 use crate::transport::server::{Left, Server};
 use crate::transport::{Connected, Transport};
 
@@ -108,6 +110,13 @@ impl Transport for Found {
         self.connect_by(connect).await
     }
 
+    fn trouble(&self) -> Option<ConnectError> {
+        self.topology.trouble()
+    }
+}
+
+#[async_trait]
+impl JournalTransport for Found {
     async fn connect_journal(
         &self,
         appending: Arc<Appending>,
@@ -124,10 +133,6 @@ impl Transport for Found {
             connecting.boxed()
         };
         self.connect_by(connect).await
-    }
-
-    fn trouble(&self) -> Option<ConnectError> {
-        self.topology.trouble()
     }
 }
 

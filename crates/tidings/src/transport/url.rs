@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::error::connect::UrlError;
 use crate::error::start::StartError;
 use crate::namespace::Namespace;
-use crate::transport::Transport;
 use crate::transport::address::{Address, Given};
 use crate::transport::cluster::Cluster;
 use crate::transport::credentials::CredentialSource;
+use crate::transport::journal::JournalTransport;
 use crate::transport::memory::Memory;
 use crate::transport::sentinel::Sentinel;
 use crate::transport::server::Server;
@@ -63,7 +63,7 @@ pub(crate) fn parse(
     tls: Option<&Tls>,
     credentials: Option<CredentialSource>,
     namespace: &Namespace,
-) -> Result<Arc<dyn Transport>, UrlError> {
+) -> Result<Arc<dyn JournalTransport>, UrlError> {
     let parsed = address(url, tls, credentials.is_some())?;
     let address = parsed.to_string();
     Ok(match parsed {
