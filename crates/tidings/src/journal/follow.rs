@@ -58,7 +58,14 @@ impl FollowTask {
         let mut entries = Some(entries);
         loop {
             let began = Instant::now();
-            let Err(why) = self.follow(&mut half, entries.take()).await;
+            let following = async {
+                let entries = match entries.take() {
+                    Some(entries) => entries,
+                    None => self.reader.resync(&mut half).await?,
+                };
+                self.reader.read(&mut half, entries).await
+            };
+            let Err(why) = following.await;
             drop(half);
             let mut outage = Outage::since(tokio::time::Instant::now());
             self.lost(&why).await;
@@ -69,18 +76,6 @@ impl FollowTask {
             }
             half = self.reconnect(&mut delays, &mut outage).await;
         }
-    }
-
-    async fn follow(
-        &mut self,
-        half: &mut FollowHalf,
-        entries: Option<Vec<Entry>>,
-    ) -> Result<std::convert::Infallible, ConnectError> {
-        let entries = match entries {
-            Some(entries) => entries,
-            None => self.reader.resync(half).await?,
-        };
-        self.reader.read(half, entries).await
     }
 
     /// Reports the loss of the connection.

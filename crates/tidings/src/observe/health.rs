@@ -155,10 +155,6 @@ impl HealthWatch {
             self.changed().await?;
         }
     }
-
-    fn has_changed(&self) -> bool {
-        self.changes.has_changed().unwrap_or(false)
-    }
 }
 
 impl Clone for HealthWatch {
@@ -177,7 +173,7 @@ impl Stream for HealthWatch {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Health>> {
         let this = &mut *self;
-        while !this.has_changed() {
+        while !this.changes.has_changed().unwrap_or(false) {
             if matches!(*this.changes.borrow(), Connection::Closed) {
                 return Poll::Ready(None);
             }
