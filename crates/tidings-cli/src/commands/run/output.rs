@@ -75,7 +75,12 @@ impl Output {
     /// Writes the supervisor's log lines to standard error: without `-v` from the level `WARN` on, with
     /// `-q` only errors. In JSON, warnings are events, and only `-v` writes the log.
     pub(super) fn log(&self, verbosity: u8) {
-        let (log, warnings) = (LogLines(self.clone()), Warnings(self.clone()));
+        let writer = |write| LogWriter {
+            output: self.clone(),
+            write,
+        };
+        let log = writer(|output, line| output.try_write(OutputStream::Stderr, line));
+        let warnings = writer(|output, text| output.message(&Message::Warning { text }));
         let default = if self.is_json() {
             LevelFilter::OFF
         } else if self.is_quiet {
@@ -226,39 +231,23 @@ fn json(content: &impl Serialize) -> String {
     escaped_json(&Stamped { timestamp, content }, false).expect("all keys are strings")
 }
 
-/// Writes each log line to standard error.
+/// Writes each log line, in one of the two ways.
 #[derive(Clone)]
-struct LogLines(Output);
+struct LogWriter {
+    output: Output,
+    write: fn(&Output, String),
+}
 
-/// Writes each log line as a message.
-#[derive(Clone)]
-struct Warnings(Output);
-
-impl Write for LogLines {
+impl Write for LogWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.try_write(OutputStream::Stderr, text_of(line));
+        let text = String::from_utf8_lossy(line).trim_end().to_owned();
+        (self.write)(&self.output, text);
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-impl Write for Warnings {
-    fn write(&mut self, warning: &[u8]) -> io::Result<usize> {
-        let text = text_of(warning);
-        self.0.message(&Message::Warning { text });
-        Ok(warning.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn text_of(line: &[u8]) -> String {
-    String::from_utf8_lossy(line).trim_end().to_owned()
 }
 
 fn mark(event: &SupervisorEvent) -> (&'static str, Style) {
