@@ -363,6 +363,12 @@ fn a_contract_that_cannot_be_compared_says_what_to_do() {
         error.contains("there is no revision or file `v9`"),
         "{error}"
     );
+    repository.git(&["tag", "key", "main:readme.md"]);
+    let error = repository.error(&["check", "moved.json", "--against", "key"]);
+    assert!(
+        error.contains("`key` names a blob, and no commit"),
+        "{error}"
+    );
     let error = repository.error(&["check", "moved.json", "--all"]);
     assert!(
         error.contains("the repository has no tags to compare with"),

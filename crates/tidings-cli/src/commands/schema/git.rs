@@ -20,6 +20,9 @@ const NO_MATCH: i32 = 1;
 /// The text with which git ends outside of a repository. Its exit code is that of other failures, too.
 const NO_REPOSITORY: &str = "not a git repository";
 
+/// The help for a name that is no revision.
+const LIST: &str = "`git log --oneline` and `git tag` list revisions";
+
 /// The directory of the file, in a repository.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Git<'a> {
@@ -78,24 +81,39 @@ impl<'a> Git<'a> {
         if let Some(revision) = self.find(name)? {
             return Ok(revision);
         }
-        let problem = Problem::failed(format!("there is no revision or file `{}`", escape(name)));
+        let shown = escape(name);
+        if let Some(kind) = self.kind(name)? {
+            let text = format!("`{shown}` names a {kind}, and no commit");
+            return Err(Problem::failed(text).help(LIST));
+        }
+        let problem = Problem::failed(format!("there is no revision or file `{shown}`"));
         Err(match self.help_for(name)? {
             Some(help) => problem.help(help),
-            None => problem.help("`git log --oneline` and `git tag` list revisions"),
+            None => problem.help(LIST),
         })
     }
 
     /// Returns a revision if it exists. Fails if git cannot read it.
     pub(super) fn find(self, name: &str) -> Result<Option<Revision>, Problem> {
         let id = self.parse("--short", &format!("{name}^{{commit}}"))?;
-        if id.is_none() && self.parse("--symbolic-full-name", name)?.is_some() {
-            // This branch or tag is of something else than a commit, or the repository has lost it.
-            self.read(&["cat-file", "-t", &format!("{name}^{{}}")])?;
+        if id.is_none() {
+            // Fails if the repository has lost the commit.
+            self.kind(name)?;
         }
         Ok(id.map(|id| Revision {
             name: name.to_owned(),
             id: id.trim().to_owned(),
         }))
+    }
+
+    /// Returns the type of the object that a branch or tag is of, if there is one with this name. Fails
+    /// if git cannot read the object.
+    fn kind(self, name: &str) -> Result<Option<String>, Problem> {
+        if self.parse("--symbolic-full-name", name)?.is_none() {
+            return Ok(None);
+        }
+        let kind = self.read(&["cat-file", "-t", &format!("{name}^{{}}")])?;
+        Ok(Some(kind.trim().to_owned()))
     }
 
     /// Returns a revision in this form, if there is such a revision. One that is named by its id may
