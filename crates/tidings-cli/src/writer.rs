@@ -51,8 +51,21 @@ impl Writer {
         self.parts.closed().await;
     }
 
-    /// Writes a last part, and waits until all are written.
-    pub(crate) async fn finish(self, last: Option<Part>) -> anyhow::Result<()> {
+    /// Writes the last part of a command that has ended, and waits until all are written. Its own error
+    /// matters more than one of the output.
+    pub(crate) async fn finish(self, ended: anyhow::Result<Option<Part>>) -> anyhow::Result<()> {
+        match ended {
+            Ok(last) => self.write_rest(last).await,
+            // The end of the thread has the reason.
+            Err(error) if error.is::<OutputClosed>() => self.write_rest(None).await.and(Err(error)),
+            Err(error) => {
+                let _ = self.write_rest(None).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn write_rest(self, last: Option<Part>) -> anyhow::Result<()> {
         let finish = async {
             if let Some(part) = last {
                 // If the reader has gone, the end of the thread says so.
@@ -82,8 +95,8 @@ pub(crate) async fn write_until_interrupted(
         () = writer.closed() => Err(OutputClosed.into()),
         ended = command(&writer) => ended,
     };
-    writer.finish(None).await?;
-    ended.map(|()| Exit::Done)
+    writer.finish(ended.map(|()| None)).await?;
+    Ok(Exit::Done)
 }
 
 fn write(mut parts: mpsc::Receiver<Part>) -> io::Result<()> {
@@ -99,4 +112,27 @@ fn write(mut parts: mpsc::Receiver<Part>) -> io::Result<()> {
         }
     }
     Screen::flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_error_of_a_command_is_reported_while_its_reader_is_stuck_or_gone() {
+        for is_gone in [false, true] {
+            let (parts, _unread) = mpsc::channel(1);
+            let (end, ended) = oneshot::channel();
+            let mut end = Some(end);
+            if is_gone {
+                let closed = Err(io::ErrorKind::BrokenPipe.into());
+                let _ = end.take().map(|end| end.send(closed));
+            }
+            let writer = Writer { parts, ended };
+            let failed = Problem::new(Exit::Unknown, "its own").into();
+            let error = writer.finish(Err(failed)).await.unwrap_err();
+            assert_eq!(error.to_string(), "its own");
+            drop(end);
+        }
+    }
 }

@@ -82,13 +82,13 @@ pub(crate) async fn listen(app: &App, args: &Listen) -> anyhow::Result<Exit> {
     }
     drop(bus);
     let end = printer.end(&tally)?;
-    if app.is_json() && ended.is_ok() {
-        writer.finish(Some(Part::Line(end))).await?;
+    let last = if app.is_json() && ended.is_ok() {
+        Some(Part::Line(end))
     } else {
         app.remark(end);
-        writer.finish(None).await?;
-    }
-    ended?;
+        None
+    };
+    writer.finish(ended.map(|()| last)).await?;
     Ok(match args.count {
         Some(count) if tally.events < count && !tally.is_interrupted => Exit::Incomplete,
         _ => Exit::Done,
