@@ -189,18 +189,17 @@ impl Running {
 
     /// Repeats the signal until the process ends, and returns its exit code.
     pub(crate) fn code_after_many(&mut self, signal: Signal) -> i32 {
-        let mut status = None;
         eventually("tidings ends", || {
-            status = self.child.try_wait().unwrap();
-            if status.is_none() {
+            let has_ended = self.has_ended();
+            if !has_ended {
                 self.signal(signal);
             }
-            status.is_some()
+            has_ended
         });
-        status.unwrap().code().unwrap()
+        self.code()
     }
 
-    /// Waits for the end of the process, and returns its exit code.
+    /// Waits for the end of the process and of its output, and returns its exit code.
     pub(crate) fn code(&mut self) -> i32 {
         self.status().code().unwrap()
     }
@@ -215,6 +214,8 @@ impl Running {
             status = self.child.try_wait().unwrap();
             status.is_some()
         });
+        self.stdout.wait_for_end();
+        self.stderr.wait_for_end();
         status.unwrap()
     }
 
@@ -234,7 +235,13 @@ impl Drop for Running {
 
 /// The lines of an output stream so far.
 #[derive(Clone)]
-pub(crate) struct Lines(Arc<(Mutex<Vec<String>>, Condvar)>);
+pub(crate) struct Lines(Arc<(Mutex<Received>, Condvar)>);
+
+#[derive(Default)]
+struct Received {
+    lines: Vec<String>,
+    has_ended: bool,
+}
 
 impl Lines {
     fn of(from: impl Read + Send + 'static) -> Self {
@@ -242,15 +249,25 @@ impl Lines {
         let to = Arc::clone(&lines.0);
         thread::spawn(move || {
             for line in BufReader::new(from).lines().map_while(Result::ok) {
-                to.0.lock().unwrap().push(line);
+                to.0.lock().unwrap().lines.push(line);
                 to.1.notify_all();
             }
+            to.0.lock().unwrap().has_ended = true;
+            to.1.notify_all();
         });
         lines
     }
 
     pub(crate) fn all(&self) -> Vec<String> {
-        self.0.0.lock().unwrap().clone()
+        self.0.0.lock().unwrap().lines.clone()
+    }
+
+    fn wait_for_end(&self) {
+        let (received, changed) = &*self.0;
+        let is_open = |received: &mut Received| !received.has_ended;
+        let waited = changed.wait_timeout_while(received.lock().unwrap(), TIMEOUT, is_open);
+        let (received, waited) = waited.unwrap();
+        assert!(!waited.timed_out(), "no end of {:#?}", received.lines);
     }
 
     pub(crate) fn count(&self, part: &str) -> usize {
@@ -265,20 +282,20 @@ impl Lines {
 
     /// Waits for this many lines that contain `part`, and returns them.
     pub(crate) fn wait_count(&self, part: &str, count: usize) -> Vec<String> {
-        let (lines, changed) = &*self.0;
+        let (received, changed) = &*self.0;
         let found = |lines: &[String]| -> Vec<String> {
             let lines = lines.iter().filter(|line| line.contains(part));
             lines.cloned().collect()
         };
-        let is_missing = |lines: &mut Vec<String>| found(lines).len() < count;
-        let waited = changed.wait_timeout_while(lines.lock().unwrap(), TIMEOUT, is_missing);
-        let (lines, waited) = waited.unwrap();
+        let is_missing = |received: &mut Received| found(&received.lines).len() < count;
+        let waited = changed.wait_timeout_while(received.lock().unwrap(), TIMEOUT, is_missing);
+        let (received, waited) = waited.unwrap();
         assert!(
             !waited.timed_out(),
             "no {count} times {part:?} in {:#?}",
-            *lines
+            received.lines
         );
-        found(&lines)
+        found(&received.lines)
     }
 }
 
