@@ -8,7 +8,7 @@ use std::fs::{
 };
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,17 +34,29 @@ const MAX_SOCKET_PATH: usize = 103;
 /// Returns the runtime directory of this process: `TIDINGS_RUNTIME_DIR`, else for root `/run/tidings`,
 /// else `tidings` below `XDG_RUNTIME_DIR`, else `tidings-UID` below the temporary directory.
 pub(crate) fn runtime_dir() -> PathBuf {
-    if let Some(path) = env::var_os("TIDINGS_RUNTIME_DIR") {
-        return path.into();
+    let variable = |name: &str| env::var_os(name);
+    if let Some(path) = chosen(variable) {
+        return path;
     }
     let user = geteuid();
     if user.is_root() {
         return root_runtime_dir();
     }
-    match env::var_os("XDG_RUNTIME_DIR") {
-        Some(path) => Path::new(&path).join("tidings"),
-        None => env::temp_dir().join(format!("tidings-{}", user.as_raw())),
-    }
+    of_session(variable)
+        .unwrap_or_else(|| env::temp_dir().join(format!("tidings-{}", user.as_raw())))
+}
+
+/// Returns the directory that the user has chosen. An empty variable counts as absent.
+fn chosen(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let path = variable("TIDINGS_RUNTIME_DIR")?;
+    (!path.is_empty()).then(|| path.into())
+}
+
+/// Returns the directory in that of the session. A path that is not absolute is ignored, as the
+/// specification of the variable demands.
+fn of_session(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let path = PathBuf::from(variable("XDG_RUNTIME_DIR")?);
+    path.is_absolute().then(|| path.join("tidings"))
 }
 
 /// Returns all runtime directories that supervisors of this user can have: which one they use depends
@@ -54,14 +66,14 @@ pub(crate) fn runtime_dirs() -> Vec<PathBuf> {
 }
 
 fn runtime_dirs_of(variable: impl Fn(&str) -> Option<OsString>, user: Uid) -> Vec<PathBuf> {
-    if let Some(path) = variable("TIDINGS_RUNTIME_DIR") {
-        return vec![path.into()];
+    if let Some(path) = chosen(&variable) {
+        return vec![path];
     }
     let name = format!("tidings-{}", user.as_raw());
     let session = Path::new("/run/user").join(user.as_raw().to_string());
     let all = [
         user.is_root().then(root_runtime_dir),
-        variable("XDG_RUNTIME_DIR").map(|path| Path::new(&path).join("tidings")),
+        of_session(&variable),
         Some(session.join("tidings")),
         Some(env::temp_dir().join(&name)),
         Some(Path::new("/tmp").join(&name)),
@@ -104,6 +116,8 @@ impl RuntimeDir {
     ) -> Result<Self, StartError> {
         // Workers of another user traverse it, and cannot list it.
         let mode = if is_for_others { 0o711 } else { 0o700 };
+        // Workers, which may work in another directory, get the paths of their sockets.
+        let runtime = &absolute(runtime).map_err(|why| directory_error(runtime, &why))?;
         create_private(runtime, mode).map_err(|why| directory_error(runtime, &why))?;
         remove_stale(runtime);
         let name = name.map_or_else(unnamed, str::to_owned);
@@ -468,6 +482,16 @@ mod tests {
         assert_eq!(runtime_dirs_of(|_| None, Uid::ROOT)[0], root_runtime_dir());
         let chosen = |name: &str| (name == "TIDINGS_RUNTIME_DIR").then(|| "/here".into());
         assert_eq!(runtime_dirs_of(chosen, user), [Path::new("/here")]);
+    }
+
+    /// They would be directories below that of each process.
+    #[test]
+    fn empty_variables_and_a_relative_directory_of_the_session_are_ignored() {
+        let user = Uid::from_raw(1000);
+        let without = runtime_dirs_of(|_| None, user);
+        assert_eq!(runtime_dirs_of(|_| Some("".into()), user), without);
+        let relative = |name: &str| (name == "XDG_RUNTIME_DIR").then(|| "run".into());
+        assert_eq!(runtime_dirs_of(relative, user), without);
     }
 
     #[test]

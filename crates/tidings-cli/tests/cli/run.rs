@@ -160,6 +160,22 @@ fn workers_get_their_environment_directory_and_sockets() {
     running.stdout.wait_for(&shown);
 }
 
+/// A worker in another directory would not find its notify socket.
+#[test]
+fn a_relative_runtime_directory_is_that_of_the_supervisor() {
+    let sandbox = Sandbox::new();
+    let directory = sandbox.directory.path().canonicalize().unwrap();
+    let mut command = sandbox.command();
+    command
+        .current_dir(&directory)
+        .env("TIDINGS_RUNTIME_DIR", "runtime")
+        .args(["run", "--workers=1", "--name=web", "--working-directory=/"])
+        .args(["--", "/bin/sh", "-c", "echo $NOTIFY_SOCKET; sleep 1000"]);
+    let running = Running::start(&mut command);
+    let shown = format!("0 | {}/runtime/web/notify-0", directory.display());
+    running.stdout.wait_for(&shown);
+}
+
 /// With such a variable the worker would use sockets that it does not have, or another supervisor.
 #[test]
 fn a_variable_of_the_supervisor_is_rejected() {
