@@ -80,6 +80,14 @@ pub enum ProgramError {
         /// The cause.
         source: io::Error,
     },
+    /// Workers cannot have this [working directory](crate::Supervisor::current_dir).
+    #[error("cannot work in the directory {}", path.display())]
+    WorkingDirectory {
+        /// The path.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// It is not an executable file.
     #[error("{} is not an executable file", .0.display())]
     NotExecutable(PathBuf),

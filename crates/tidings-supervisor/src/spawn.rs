@@ -5,6 +5,7 @@
 //! thread ends, and all workers that are left with it.
 
 use std::ffi::{CString, OsStr, OsString};
+use std::fs::metadata;
 use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::CommandExt as _;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::error::StartError;
+use crate::error::{ProgramError, StartError};
 use crate::identity::Identity;
 use crate::listen::Listeners;
 use crate::process::Process;
@@ -84,6 +85,19 @@ impl Program {
         Ok(())
     }
 
+    /// Rejects a working directory that is missing: the error of a start does not say what is.
+    pub(crate) fn check_current_dir(&self) -> Result<(), ProgramError> {
+        let Some(path) = &self.current_dir else {
+            return Ok(());
+        };
+        let checked = match metadata(path) {
+            Ok(found) if !found.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
+            checked => checked.map(drop),
+        };
+        let path = path.clone();
+        checked.map_err(|source| ProgramError::WorkingDirectory { path, source })
+    }
+
     /// Returns the program and its arguments, to be shown.
     pub(crate) fn command_line(&self) -> Arc<[String]> {
         let all = self.words().map(|it| it.to_string_lossy().into_owned());
@@ -133,6 +147,7 @@ impl Spawner {
 impl Launch {
     fn spawn(&self, slot: usize, notify_socket: &Path) -> io::Result<Child> {
         let program = program::find(&self.program.path).map_err(io::Error::other)?;
+        self.program.check_current_dir().map_err(io::Error::other)?;
         let mut command = Command::new(&program);
         command
             .stdin(Stdio::null())

@@ -265,6 +265,7 @@ impl Supervisor {
             return Err(StartError::WorkerCount(self.policy.workers));
         }
         program::find(&self.program.path)?;
+        self.program.check_current_dir()?;
         self.program.check_environment()?;
         self.check_ready_address()?;
         let identity = self.identity()?;

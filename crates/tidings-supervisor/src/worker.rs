@@ -1,5 +1,7 @@
 //! The task of one worker process, from its start to its exit. Only this task signals and reaps it.
 
+use std::error::Error;
+use std::fmt::Write as _;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -66,12 +68,23 @@ pub(crate) async fn run(
     };
     let exit = match worker.run().await {
         Ok(exit) => exit,
-        Err(error) => Exit::NotStarted(error.to_string()),
+        Err(error) => Exit::NotStarted(with_causes(&error)),
     };
     let last_lines = last_lines.take();
     let exited = WorkerEvent::Exited(WorkerExit { exit, last_lines });
     // Closed only when the supervisor is gone.
     let _ = context.events.send((key, exited)).await;
+}
+
+/// Returns the text of an error and of its causes.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
 }
 
 struct Worker<'a> {

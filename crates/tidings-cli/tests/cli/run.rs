@@ -176,6 +176,29 @@ fn a_relative_runtime_directory_is_that_of_the_supervisor() {
     running.stdout.wait_for(&shown);
 }
 
+#[test]
+fn a_missing_working_directory_is_named() {
+    let sandbox = Sandbox::new();
+    let run = ["run", "--working-directory=/no/such", "--", "true"];
+    let (stderr, code) = sandbox.fail(&run);
+    assert_eq!(code, 1, "{stderr}");
+    let sentence = "error: cannot work in the directory /no/such: No such file or directory";
+    assert!(stderr.contains(sentence), "{stderr}");
+
+    let path = sandbox.path("work");
+    fs::create_dir(&path).unwrap();
+    let option = format!("--working-directory={}", path.display());
+    let running = sandbox.run(
+        &[&option, "--workers=1"],
+        &["sh", "-c", "rmdir \"$PWD\"; exit 1"],
+    );
+    let sentence = format!(
+        "cannot start: cannot work in the directory {}: ",
+        path.display()
+    );
+    running.stderr.wait_for(&sentence);
+}
+
 /// With such a variable the worker would use sockets that it does not have, or another supervisor.
 #[test]
 fn a_variable_of_the_supervisor_is_rejected() {
