@@ -5,9 +5,11 @@ use std::fmt;
 use std::process::ExitCode;
 
 use tidings::{
-    ConnectError, CounterError, JournalError, RequestError, SendError, StartError, StoreError,
-    Unconfirmed,
+    ConnectError, CounterError, HeaderError, JournalError, RequestError, SendError, StartError,
+    StoreError, Unconfirmed,
 };
+use tidings_codec::NameError;
+use tidings_supervisor::RemoteError;
 
 use crate::terminal::{self, Style, escape_lines};
 
@@ -101,10 +103,20 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
 }
 
 pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
+    if error.chain().any(is_name) {
+        return Exit::Usage;
+    }
     error
         .chain()
         .find_map(exit_of_cause)
         .unwrap_or(Exit::Failed)
+}
+
+/// Returns whether the cause is a name or a header that is not valid.
+fn is_name(cause: &(dyn Error + 'static)) -> bool {
+    cause.is::<NameError>()
+        || cause.is::<HeaderError>()
+        || matches!(cause.downcast_ref(), Some(SendError::Reserved { .. }))
 }
 
 fn exit_of_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
@@ -140,6 +152,12 @@ fn exit_of_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
     }
     if let Some(tidings_supervisor::StartError::ReservedVariable(_)) = cause.downcast_ref() {
         return Some(Exit::Usage);
+    }
+    if let Some(RemoteError::Unreachable { source, .. }) = cause.downcast_ref() {
+        use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
+        // Of the connection: no request was sent.
+        let kinds = [ConnectionRefused, NotFound, PermissionDenied];
+        return Some(unknown(!kinds.contains(&source.kind())));
     }
     match cause.downcast_ref()? {
         StartError::Url { .. } | StartError::Namespace { .. } => Some(Exit::Usage),

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::app::App;
 use crate::args::Ps;
-use crate::exit::Exit;
+use crate::exit::{self, Exit};
 use crate::output;
 use crate::terminal::{
     Cell, Style, age, escape, escape_lines, escaped_json, paint, print_labeled, table,
@@ -25,10 +25,14 @@ const HEADINGS: [&str; 7] = [
 
 pub(crate) async fn ps(app: &App, args: &Ps) -> anyhow::Result<Exit> {
     let (statuses, is_incomplete) = match &args.name {
-        Some(name) => (
-            vec![RemoteSupervisor::find(Some(name)).await?.status().await?],
-            false,
-        ),
+        Some(name) => match RemoteSupervisor::find(Some(name)).await?.status().await {
+            Ok(status) => (vec![status], false),
+            // Unlike other requests, it changes nothing even if it has arrived.
+            Err(error) => {
+                exit::report(&error.into());
+                return Ok(Exit::Failed);
+            }
+        },
         None => all().await,
     };
     if app.is_json() {

@@ -104,7 +104,7 @@ fn ps_reports_a_supervisor_that_does_not_respond_and_shows_the_others() {
         "{stderr}"
     );
     let (stderr, code) = sandbox.fail(&["stop", "stopped", "--now"]);
-    assert_eq!(code, 1, "{stderr}");
+    assert_eq!(code, 4, "{stderr}");
 }
 
 /// Starts a fake supervisor that responds to each request with this line.

@@ -163,7 +163,7 @@ async fn headers_are_sent() {
     fleet.succeed(&["send", "tick", "--header", "tenant=acme", "--ack"]);
     assert_eq!(received.recv().await, Some(Some("acme".to_owned())));
     let (stderr, code) = fleet.fail(&["send", "tick", "--header", "tidings.x=acme"]);
-    assert_eq!(code, 1, "{stderr}");
+    assert_eq!(code, 2, "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -372,8 +372,8 @@ async fn a_name_that_no_member_declares_is_refused_with_the_one_that_may_be_mean
     assert_eq!(code, 5, "{stderr}");
     assert!(!stderr.contains("did you mean"), "{stderr}");
     // What is not valid is that error.
-    assert_eq!(fleet.fail(&["send", "no name"]).1, 1);
-    assert_eq!(fleet.fail(&["send", "tidings.gone"]).1, 1);
+    assert_eq!(fleet.fail(&["send", "no name"]).1, 2);
+    assert_eq!(fleet.fail(&["send", "tidings.gone"]).1, 2);
     fleet.succeed(&["send", "user.renmaed", "--force"]);
     fleet.succeed(&["send", "user.renamed", "7"]);
     assert_eq!(received.recv().await, Some(json!(7)));

@@ -15,10 +15,10 @@ async fn code_0_is_done() {
 #[tokio::test(flavor = "multi_thread")]
 async fn code_1_is_failed_and_nothing_happened() {
     let fleet = Fleet::start().await;
-    let (stderr, code) = fleet.fail(&["send", "no name"]);
+    let (stderr, code) = fleet.fail(&["state", "set", "limits", "1", "--if-version", "17"]);
     assert_eq!(code, 1, "{stderr}");
     assert!(
-        stderr.contains("`no name` cannot be an event's name"),
+        stderr.contains("limits is at version 0, not 17"),
         "{stderr}"
     );
 }
@@ -33,6 +33,18 @@ async fn code_2_is_arguments_that_are_not_valid() {
         stderr.contains("`user:7` is not JSON") && stderr.contains(help),
         "{stderr}"
     );
+    for arguments in [
+        &["send", "no name"][..],
+        &["send", "tidings.stop", "--force"],
+        &["send", "tick", "--header", "=x"],
+        &["request", "no name"],
+        &["state", "set", "no name", "1"],
+        &["map", "ls", "no name"],
+        &["counter", "add", "no name"],
+    ] {
+        let (stderr, code) = fleet.fail(arguments);
+        assert_eq!(code, 2, "{arguments:?}: {stderr}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
