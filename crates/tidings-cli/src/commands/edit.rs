@@ -52,8 +52,9 @@ pub(crate) async fn edit(app: &App, state: &Shared<Value>) -> anyhow::Result<Exi
 fn editor() -> Result<String, Problem> {
     let named = ["VISUAL", "EDITOR"]
         .into_iter()
-        .find_map(|name| env::var(name).ok());
-    named.filter(|editor| !editor.is_empty()).ok_or_else(|| {
+        .filter_map(|name| env::var(name).ok())
+        .find(|editor| !editor.is_empty());
+    named.ok_or_else(|| {
         Problem::usage("no editor is set")
             .help("set the variable EDITOR, or use `tidings state set`")
     })

@@ -130,7 +130,7 @@ async fn an_edited_value_is_written_unless_it_was_changed_in_the_meantime() {
     fleet.succeed(&["state", "set", "limits", "per_minute:=60"]);
     let output = edit(&fleet, "sed -i s/60/90/ \"$1\"").output().unwrap();
     assert_eq!(text(&output.stdout), "limits is now version 2\n");
-    let output = edit(&fleet, "true").output().unwrap();
+    let output = edit(&fleet, "true").env("VISUAL", "").output().unwrap();
     assert_eq!(text(&output.stdout), "limits is unchanged\n");
 
     let tidings = env!("CARGO_BIN_EXE_tidings");
