@@ -161,6 +161,14 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
     time.map_err(|_| "expected a number with a unit, such as `500ms`, `10s` or `2m`".to_owned())
 }
 
+/// Parses a time in which something must happen.
+pub(super) fn time_above_zero(text: &str) -> Result<Duration, String> {
+    match time(text)? {
+        Duration::ZERO => Err("expected more than no time".to_owned()),
+        time => Ok(time),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +183,7 @@ mod tests {
         assert_eq!(time("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(time("2m"), Ok(Duration::from_mins(2)));
         assert_eq!(time("0s"), Ok(Duration::ZERO));
+        assert!(time_above_zero("0s").is_err() && time_above_zero("1ns").is_ok());
         assert!(time("10").is_err() && time("-1s").is_err() && time("soon").is_err());
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Parser;
 use clap::builder::RangedU64ValueParser;
 
-use crate::args::time;
+use crate::args::time_above_zero;
 
 /// The smallest payload has a number and a time.
 const SMALLEST: u64 = 64;
@@ -30,7 +30,7 @@ pub(crate) struct Bench {
     #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub(crate) rate: u64,
     /// Time in which events are sent.
-    #[arg(long = "for", value_name = "TIME", value_parser = not_zero, default_value = "10s")]
+    #[arg(long = "for", value_name = "TIME", value_parser = time_above_zero, default_value = "10s")]
     pub(crate) time: Duration,
     /// Size of a payload.
     #[arg(long, value_name = "BYTES", default_value_t = 128)]
@@ -40,11 +40,4 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) subscribers: u16,
-}
-
-fn not_zero(text: &str) -> Result<Duration, String> {
-    match time(text)? {
-        Duration::ZERO => Err("nothing can be measured in no time".to_owned()),
-        time => Ok(time),
-    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ColorChoice, ValueEnum};
 
-use crate::args::time;
+use crate::args::time_above_zero;
 
 const HEADING: &str = "Global options";
 
@@ -20,7 +20,7 @@ pub(crate) struct Global {
     #[arg(long, short, global = true, value_name = "NAME", help_heading = HEADING)]
     pub(crate) namespace: Option<String>,
     /// Time in which Redis and the members must answer.
-    #[arg(long, global = true, value_name = "TIME", value_parser = time, default_value = "5s")]
+    #[arg(long, global = true, value_name = "TIME", value_parser = time_above_zero, default_value = "5s")]
     #[arg(help_heading = HEADING)]
     pub(crate) timeout: Duration,
     /// True if `--timeout` was given.

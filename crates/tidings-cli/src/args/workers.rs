@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use tidings_supervisor::{ListenAddress, ReadyWhen, ReloadStrategy, StopSignal};
 
-use crate::args::time;
+use crate::args::{time, time_above_zero};
 
 const RUN: &str = "\
 Signals:
@@ -52,7 +52,7 @@ pub(crate) struct Run {
     #[arg(help_heading = "Readiness")]
     pub(crate) ready_after: Option<Duration>,
     /// Time in which a worker must be ready; after that it counts as dead.
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "30s")]
+    #[arg(long, value_name = "TIME", value_parser = time_above_zero, default_value = "30s")]
     #[arg(help_heading = "Readiness")]
     pub(crate) ready_timeout: Duration,
 
@@ -81,7 +81,7 @@ pub(crate) struct Run {
     #[arg(help_heading = "Stops and restarts")]
     pub(crate) crash_loop: CrashLoop,
     /// Kill a ready worker that does not send WATCHDOG=1 (with `sd_notify`) at least this often.
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = time_above_zero)]
     #[arg(help_heading = "Stops and restarts")]
     pub(crate) watchdog: Option<Duration>,
 

@@ -14,9 +14,7 @@ type Add = fn(Permissions) -> Permissions;
 
 pub(crate) fn acl(app: &App, args: &Acl) -> anyhow::Result<Exit> {
     let namespace = app.settings()?.namespace.value;
-    if args.user.is_empty() {
-        return Err(Problem::usage("the name of the user is empty").into());
-    }
+    check_user(&args.user)?;
     let permissions = permissions(args, &namespace)?;
     let command = permissions.set_user(&args.user);
     if app.is_json() {
@@ -29,6 +27,22 @@ pub(crate) fn acl(app: &App, args: &Acl) -> anyhow::Result<Exit> {
         output::result(escape(command))?;
     }
     Ok(Exit::Done)
+}
+
+/// Rejects a name that Redis does not accept.
+fn check_user(user: &str) -> Result<(), Problem> {
+    if user.is_empty() {
+        return Err(Problem::usage("the name of the user is empty"));
+    }
+    let is_separator = |it: char| it.is_whitespace() || it.is_control();
+    if user.contains(is_separator) {
+        let text = format!(
+            "`{}` cannot be a user: the name contains a space or a control character",
+            escape(user)
+        );
+        return Err(Problem::usage(text));
+    }
+    Ok(())
 }
 
 fn permissions(args: &Acl, namespace: &str) -> Result<Permissions, Problem> {

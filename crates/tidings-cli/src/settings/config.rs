@@ -15,6 +15,9 @@ use crate::settings::not_parsed;
 /// The mode bits of everybody but the owner.
 const OTHERS: u32 = 0o077;
 
+/// The path that is shown if there is no home directory to read it from.
+const WITHOUT_HOME: &str = "~/.config/tidings/config.toml (HOME is not set)";
+
 /// The contexts of the user.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Config {
@@ -55,7 +58,10 @@ impl Config {
     /// Reads the file; without one there are no contexts.
     pub(crate) fn read(path: Option<&Path>) -> Result<Self, Problem> {
         let Some(path) = path else {
-            return Ok(Self::default());
+            return Ok(Self {
+                path: WITHOUT_HOME.into(),
+                ..Self::default()
+            });
         };
         let nothing = || Self {
             path: path.to_owned(),

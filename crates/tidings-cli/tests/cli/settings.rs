@@ -180,11 +180,31 @@ fn settings_that_are_not_valid_are_errors_of_usage() {
         ["members", "--namespace", "a b"],
         ["members", "--context", "other"],
         ["members", "--timeout", "5"],
+        ["members", "--timeout", "0s"],
+        ["acl", "--user", "a b"],
         ["members", "--no-such-option", "5"],
     ] {
         let (stdout, stderr, code) = tidings(&sandbox, &arguments);
         assert_eq!((code, &*stdout), (2, ""), "{arguments:?}: {stderr}");
         assert!(stderr.contains("error: "), "{stderr}");
+    }
+}
+
+#[test]
+fn without_a_home_directory_the_missing_variable_is_named() {
+    let sandbox = Sandbox::new();
+    for (arguments, code) in [
+        (["context", "list"].as_slice(), 0),
+        (&["context", "use", "x"], 2),
+    ] {
+        let mut command = sandbox.command();
+        let output = command.args(arguments).env_remove("HOME").output().unwrap();
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{stderr}");
+        assert!(
+            stderr.contains("~/.config/tidings/config.toml (HOME is not set)"),
+            "{stderr}"
+        );
     }
 }
 
