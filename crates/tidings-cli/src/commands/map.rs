@@ -89,6 +89,7 @@ async fn ls(app: &App, map: &Entries, limit: Option<usize>) -> anyhow::Result<()
     }
     match number - entries.len() {
         0 => app.remark(format_args!("{} of {}", keys(number), escape(map.name()))),
+        1 => app.remark(format_args!("1 of {} is not shown", keys(number))),
         more => app.remark(format_args!("{more} of {} are not shown", keys(number))),
     }
     Ok(())

@@ -195,7 +195,7 @@ async fn the_entries_of_a_map_are_listed_by_key() {
     assert_eq!(keys, [&*hostile, "7", "8"]);
     assert_eq!(entries[1]["value"], json!({ "name": "Ada" }));
     let limited = fleet.tidings(&["map", "ls", "users", "--limit", "2"]);
-    assert_eq!(text(&limited.stderr), "1 of 3 keys are not shown\n");
+    assert_eq!(text(&limited.stderr), "1 of 3 keys is not shown\n");
     assert_eq!(
         fleet.succeed(&["map", "get", "users", "7"]),
         "{\n  \"name\": \"Ada\"\n}\n"
