@@ -6,12 +6,13 @@ use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::pin::{Pin, pin};
 use std::thread;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidings::{Bus, FlushError, SendError, Unconfirmed};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use self::replay::Replay;
 use crate::app::App;
@@ -31,7 +32,10 @@ const MAX_LINE: u64 = 4 << 20;
 const AHEAD: usize = 256;
 
 /// The number of errors that are shown.
-const SHOWN: usize = 10;
+const SHOWN: u64 = 10;
+
+/// The interval at which the results of what was sent are looked at: the input may be slow, or never end.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The lines of `tidings listen --json` that are no events.
 const NOTES: [&str; 4] = ["gap", "unreadable", "rates", "end"];
@@ -113,7 +117,7 @@ impl Input<'_> {
 }
 
 impl Fed {
-    /// Sends the events of standard input, until one cannot be sent or a signal arrives.
+    /// Sends the events of standard input, until one is given up or a signal arrives.
     async fn feed_all(
         &mut self,
         bus: &Bus,
@@ -121,6 +125,7 @@ impl Fed {
         mut ended: Pin<&mut impl Future<Output = ()>>,
     ) {
         let mut lines = lines();
+        let mut lost = pin!(lost(bus));
         while !self.is_cut_off {
             let next = async {
                 let (number, line) = lines.recv().await?;
@@ -133,6 +138,11 @@ impl Fed {
             let next = tokio::select! {
                 biased;
                 () = &mut ended => {
+                    self.is_cut_off = true;
+                    return;
+                }
+                error = &mut lost => {
+                    self.lose(&error);
                     self.is_cut_off = true;
                     return;
                 }
@@ -171,7 +181,7 @@ impl Fed {
 
     /// Shows the error of the last line that was read.
     fn show(&self, why: &dyn std::fmt::Display) {
-        if self.invalid + self.not_sent <= SHOWN as u64 {
+        if self.invalid + self.not_sent <= SHOWN {
             let text = format!("line {}: {}", self.lines, escape(why));
             print_labeled(Style::Error, "error", &text);
         }
@@ -179,8 +189,8 @@ impl Fed {
 
     /// Counts the events that Redis has not accepted.
     fn lose(&mut self, error: &FlushError) {
-        for (number, lost) in error.undelivered().iter().enumerate() {
-            if number < SHOWN {
+        for lost in error.undelivered() {
+            if self.not_sent + self.unknown < SHOWN {
                 let (event, why) = (escape(&lost.event), escape(&lost.why));
                 print_labeled(Style::Error, "error", &format!("an event `{event}` {why}"));
             }
@@ -234,6 +244,16 @@ impl Fed {
             let _ = write!(text, ", and stopped at line {}", self.lines);
         }
         output::result(text)
+    }
+}
+
+/// Waits until an event that was sent is given up.
+async fn lost(bus: &Bus) -> FlushError {
+    loop {
+        sleep(CHECK_INTERVAL).await;
+        if let Err(error) = bus.flush().await {
+            return error;
+        }
     }
 }
 

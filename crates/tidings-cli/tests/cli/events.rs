@@ -487,6 +487,27 @@ async fn options_of_one_event_are_rejected_for_many() {
     }
 }
 
+/// The few events of a slow input fit the send buffer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_input_is_stopped_when_redis_is_unreachable() {
+    let mut fleet = Fleet::start().await;
+    let (handler, mut received) = collecting("tick");
+    let _member = fleet.member_with("api-1", handler).await;
+    let (stdin, mut input) = std::io::pipe().unwrap();
+    let mut command = fleet.command();
+    let mut running = Running::start(command.args(["send", "-", "--timeout=300ms"]).stdin(stdin));
+    drop(command);
+    writeln!(input, r#"{{"event":"tick"}}"#).unwrap();
+    assert_eq!(received.recv().await, Some(Value::Null));
+    fleet.redis.kill();
+
+    writeln!(input, r#"{{"event":"tick"}}"#).unwrap();
+
+    let code = running.code();
+    assert!([3, 4].contains(&code), "{code}");
+    running.stdout.wait_for(", and stopped at line 2");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_in_a_pause_of_a_replay_says_what_was_sent() {
     let fleet = Fleet::start().await;
