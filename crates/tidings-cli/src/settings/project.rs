@@ -36,7 +36,7 @@ struct ProjectFile {
 
 /// The table `contract`. A text is the file.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a file or a table")]
 pub(crate) struct ContractTable {
     /// The file of the contract, from the directory of the project.
     pub(crate) file: Option<PathBuf>,
@@ -176,6 +176,8 @@ mod tests {
 
     #[test]
     fn a_project_names_its_contract_and_the_exceptions_of_it() {
+        let number = contract("contract = 1").unwrap_err().to_string();
+        assert!(number.ends_with("expected a file or a table"), "{number}");
         let short = contract("contract = \"contract/events.json\"").unwrap();
         assert_eq!(short.file, Some(PathBuf::from("contract/events.json")));
         let text = "[contract]\nfile = \"events.json\"\n[[contract.allow]]\nrule = \"value-added\"\n\
