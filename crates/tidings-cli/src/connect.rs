@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, BusBuilder, Journal, Member};
+use tidings::{Bus, BusBuilder, Journal, Member, MembersError, SendFailure};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::app::App;
 use crate::settings::{Settings, Source};
+use crate::terminal::escape;
 
 /// Starts a bus that is no member.
 pub(crate) async fn connect(app: &App, settings: &Settings) -> anyhow::Result<Bus> {
@@ -44,13 +45,31 @@ pub(crate) async fn to_send(
     bus: Bus,
     is_forced: bool,
 ) -> anyhow::Result<Bus> {
-    if !is_forced && !has_journal(&known_members(&bus).await) {
+    if !is_forced && !is_journal_used(app, &bus).await? {
         return Ok(bus);
     }
     let journal = Journal::default()
         .max_age(Duration::MAX)
         .max_bytes(u64::MAX);
     Ok(builder(app, settings).journal(journal).start().await?)
+}
+
+/// Returns whether a member sends to the journal. Only a user who may not list the members sends an event
+/// without the answer: a durable reader does not get it.
+async fn is_journal_used(app: &App, bus: &Bus) -> Result<bool, MembersError> {
+    match bus.members().await {
+        Ok(members) => Ok(has_journal(&members)),
+        Err(
+            error @ MembersError::Unread {
+                reason: SendFailure::Refused(_),
+            },
+        ) => {
+            let text = "no event is sent to their journal, if they have one (--journal does)";
+            app.warn(&format!("{}: {text}", escape(error)));
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Returns the members, or none to a user who may not list them.

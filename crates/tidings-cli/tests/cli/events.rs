@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tidings::acl::Permissions;
 use tidings::{BusBuilder, Context, HandlerError, TapItem, TapOptions};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use crate::fleet::{Fleet, stuck};
+use crate::fleet::{Fleet, NAMESPACE, PASSWORD, stuck};
 use crate::schema;
 use crate::support::{Running, text};
 
@@ -485,6 +486,22 @@ async fn options_of_one_event_are_rejected_for_many() {
         assert_eq!(code, 2, "{option:?}: {stderr}");
         assert!(stderr.contains(option[0]), "{option:?}: {stderr}");
     }
+}
+
+/// A durable reader would not get it, and nobody would notice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_may_not_list_the_members_is_warned_that_the_journal_gets_no_event() {
+    let rules = Permissions::of_bus(NAMESPACE).unwrap();
+    let fleet = Fleet::start_with(|redis| redis.user(format!("mute on >{PASSWORD} {rules}"))).await;
+    let mut command = fleet.command();
+    command.env("TIDINGS_URL", fleet.redis.url_as("mute", PASSWORD));
+    let output = command.args(["send", "tick"]).output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(
+        stderr.starts_with("warning: cannot list the members") && stderr.contains("--journal"),
+        "{stderr}"
+    );
 }
 
 /// The few events of a slow input fit the send buffer.
