@@ -22,12 +22,25 @@ mod writer;
 
 use std::process::ExitCode;
 
-use self::app::App;
+use anyhow::Context as _;
+use tokio::runtime::Builder;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+use self::app::App;
+use self::args::Command;
+use self::exit::Exit;
+
+fn main() -> ExitCode {
     let args = args::parse();
     let app = App::new(args.global);
-    let done = commands::run_command(&app, args.command).await;
+    let done = run(&app, args.command);
     done.unwrap_or_else(|error| exit::report(&error)).into()
+}
+
+fn run(app: &App, command: Command) -> anyhow::Result<Exit> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    let done = runtime.block_on(commands::run_command(app, command));
+    // The look-up of a name or the read of a file may take longer than the command: do not wait for it.
+    runtime.shutdown_background();
+    done
 }

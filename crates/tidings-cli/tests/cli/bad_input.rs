@@ -364,6 +364,24 @@ async fn a_password_file_that_cannot_be_read_is_named() {
 }
 
 /// The reader of a pipe that has gone ends a stream before the next event is printed.
+/// Such a read cannot be ended, as that of a name whose server does not answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_ends_in_time_while_its_password_file_cannot_be_read_to_the_end() {
+    let fleet = Fleet::start().await;
+    let path = fleet.sandbox.path("password");
+    let mut made = Command::new("mkfifo");
+    let made = made.args(["-m", "600"]).arg(&path).status();
+    assert!(made.unwrap().success());
+    let mut command = fleet.command();
+    command
+        .env("TIDINGS_URL", fleet.redis.url())
+        .env("TIDINGS_PASSWORD_FILE", &path)
+        .args(["members", "--timeout=200ms"]);
+    let mut running = Running::start(&mut command);
+    assert_eq!(running.code(), 1);
+    running.stderr.wait_for("error: cannot reach redis://");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_in_a_pipe_ends_after_the_line_that_cannot_be_written() {
     let fleet = Fleet::start().await;
