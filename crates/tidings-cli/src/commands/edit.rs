@@ -27,7 +27,11 @@ pub(crate) async fn edit(app: &App, state: &Shared<Value>) -> anyhow::Result<Exi
         .map_err(|error| draft.keep(&format!("the text is not JSON: {}", escape(error))))?;
     if new == *old {
         draft.remove();
-        output::result(format_args!("{} is unchanged", escape(state.name())))?;
+        if app.is_json() {
+            print_written(app, state, &before)?;
+        } else {
+            output::result(format_args!("{} is unchanged", escape(state.name())))?;
+        }
         return Ok(Exit::Done);
     }
     match state.compare_and_set(&before, &new).await {

@@ -6,7 +6,8 @@ use std::process::Command;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, objects};
+use crate::schema;
 use crate::support::{Running, text};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,6 +133,10 @@ async fn an_edited_value_is_written_unless_it_was_changed_in_the_meantime() {
     assert_eq!(text(&output.stdout), "limits is now version 2\n");
     let output = edit(&fleet, "true").env("VISUAL", "").output().unwrap();
     assert_eq!(text(&output.stdout), "limits is unchanged\n");
+    let output = edit(&fleet, "true").arg("--json").output().unwrap();
+    let unchanged = &objects(&text(&output.stdout))[0];
+    schema::check("state", unchanged);
+    assert_eq!(unchanged["version"], 2);
 
     let tidings = env!("CARGO_BIN_EXE_tidings");
     let faster = format!("{tidings} state set limits 1 >&2; echo 7 > \"$1\"");
