@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tidings::SharedMap;
+use tidings::{Bus, SharedMap};
 
 use crate::app::App;
 use crate::args::MapAction;
@@ -42,7 +42,7 @@ pub(crate) async fn map(app: &App, action: &MapAction) -> anyhow::Result<Exit> {
     match action {
         MapAction::Get { key, .. } => get(app, &map, key).await?,
         MapAction::Set { key, .. } => set(app, &map, key, &value).await?,
-        MapAction::Ls { limit, .. } => ls(app, &map, *limit).await?,
+        MapAction::Ls { limit, .. } => return ls(app, &bus, &map, *limit).await,
         MapAction::Remove { key, .. } => remove(app, &map, key).await?,
     }
     Ok(Exit::Done)
@@ -70,8 +70,10 @@ async fn set(app: &App, map: &Entries, key: &String, value: &Value) -> anyhow::R
     ))
 }
 
-async fn ls(app: &App, map: &Entries, limit: Option<usize>) -> anyhow::Result<()> {
+async fn ls(app: &App, bus: &Bus, map: &Entries, limit: Option<usize>) -> anyhow::Result<Exit> {
+    let failures = bus.health().failures;
     let mut entries: Vec<(String, Arc<Value>)> = map.all().await?.into_iter().collect();
+    let unreadable = bus.health().failures - failures;
     entries.sort_by(|one, other| one.0.cmp(&other.0));
     let number = entries.len();
     entries.truncate(limit.unwrap_or(number));
@@ -92,7 +94,13 @@ async fn ls(app: &App, map: &Entries, limit: Option<usize>) -> anyhow::Result<()
         1 => app.remark(format_args!("1 of {} is not shown", keys(number))),
         more => app.remark(format_args!("{more} of {} are not shown", keys(number))),
     }
-    Ok(())
+    let entries = match unreadable {
+        0 => return Ok(Exit::Done),
+        1 => "1 entry".to_owned(),
+        more => format!("{more} entries"),
+    };
+    app.warn(&format!("{entries} cannot be read (-v shows why)"));
+    Ok(Exit::Incomplete)
 }
 
 fn keys(number: usize) -> String {
@@ -100,7 +108,8 @@ fn keys(number: usize) -> String {
 }
 
 async fn remove(app: &App, map: &Entries, key: &String) -> anyhow::Result<()> {
-    if map.get(key).await?.is_none() {
+    // An entry that cannot be read can be removed.
+    if let Ok(None) = map.get(key).await {
         return Err(no_key(map, key).into());
     }
     map.remove(key).await?;

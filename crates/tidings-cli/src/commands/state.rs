@@ -52,8 +52,7 @@ async fn get(app: &App, state: &Shared<Value>) -> anyhow::Result<Exit> {
         output::json(&described(state, &snapshot))?;
     }
     let Some(value) = snapshot.value() else {
-        let text = format!("{} has no value", escape(state.name()));
-        return Err(Problem::new(Exit::Nobody, text).into());
+        return Err(no_value(state).into());
     };
     if !app.is_json() {
         output::result(escaped_json(&**value, true)?)?;
@@ -113,7 +112,18 @@ pub(crate) fn print_written(
     output::result(format_args!("{name} is now version {}", written.version()))
 }
 
+fn no_value(state: &Shared<Value>) -> Problem {
+    let text = format!("{} has no value", escape(state.name()));
+    Problem::new(Exit::Nobody, text)
+}
+
 async fn clear(app: &App, state: &Shared<Value>) -> anyhow::Result<Exit> {
+    // A value that cannot be read can be removed.
+    if let Ok(found) = state.refresh().await
+        && found.value().is_none()
+    {
+        return Err(no_value(state).into());
+    }
     state.clear().await?;
     if app.is_json() {
         output::json(&described(state, &state.get().await?))?;

@@ -95,7 +95,15 @@ async fn code_5_is_nobody() {
             "no member has the name or the id `be51bc88`",
         ),
         (&["state", "get", "limits"], "limits has no value"),
+        (
+            &["state", "clear", "limits", "--yes"],
+            "limits has no value",
+        ),
         (&["map", "get", "users", "7"], "users has no key `7`"),
+        (
+            &["map", "remove", "users", "7", "--yes"],
+            "users has no key `7`",
+        ),
         (&["send", "tick", "--ack"], ""),
         (&["request", "tick"], ""),
         (&["request", "tick", "--to", "api-1"], ""),

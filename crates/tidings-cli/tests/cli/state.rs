@@ -6,7 +6,7 @@ use std::process::Command;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::fleet::{Fleet, objects};
+use crate::fleet::{Fleet, NAMESPACE, objects};
 use crate::schema;
 use crate::support::{Running, text};
 
@@ -207,6 +207,23 @@ async fn the_entries_of_a_map_are_listed_by_key() {
     );
     fleet.succeed(&["map", "remove", "users", "7", "--yes"]);
     assert_eq!(fleet.fail(&["map", "remove", "users", "7", "--yes"]).1, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_cannot_be_read_are_counted_and_can_be_removed() {
+    let fleet = Fleet::start().await;
+    fleet.succeed(&["map", "set", "users", "7", "name=Ada"]);
+    let key = format!("tidings:{{{NAMESPACE}}}:map:users");
+    fleet.redis.command(&["HSET", &key, "8", "foreign"]).await;
+
+    let output = fleet.tidings(&["map", "ls", "users", "--json"]);
+
+    assert_eq!(objects(&text(&output.stdout)).len(), 1);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("1 entry cannot be read"), "{stderr}");
+    fleet.succeed(&["map", "remove", "users", "8", "--yes"]);
+    fleet.succeed(&["map", "ls", "users"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
