@@ -1,6 +1,6 @@
 //! Shared maps: many small values in one hash, with leases for loaders.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use redis::{Script, ScriptInvocation};
@@ -8,7 +8,7 @@ use serde_json::json;
 use tidings_codec::Format;
 
 use crate::keyspace::answer::{Answer, KeyError};
-use crate::keyspace::redis::{ConnectionNumber, KeyConnection, KeyRequest, RedisKeys, parsed};
+use crate::keyspace::redis::{ConnectionNumber, KeyConnection, KeyRequest, RedisKeys};
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::milliseconds;
 use crate::namespace::MapKeys;
@@ -251,13 +251,11 @@ impl<C: KeyConnection> Maps for RedisKeys<C> {
         let mut scan = redis::cmd("HSCAN");
         scan.arg(&map.entries).arg(from).arg("COUNT").arg(PAGE_SIZE);
         let time = self.ask::<(u64, u64)>(redis::cmd("TIME"));
-        let scanned = self.connection.run(KeyRequest::Command(scan));
-        let needs = Arc::clone(&self.needs);
+        let scanned = self.carry(KeyRequest::Command(scan));
         Box::pin(async move {
             let (time, scanned) = futures_util::join!(time, scanned);
             let (seconds, micros) = time?;
-            let (scanned, from) = scanned.map_err(|error| error.into_key_error(&needs))?;
-            let (next, entries) = parsed(Ok(scanned), &needs)?;
+            let ((next, entries), from) = scanned?;
             let now = seconds * 1_000 + micros / 1_000;
             Ok(Page {
                 next,

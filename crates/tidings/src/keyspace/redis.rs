@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, TryFutureExt};
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, Value};
 
 use crate::acl::Needs;
@@ -16,8 +17,8 @@ use crate::resp::Client;
 
 /// A connection to the server that has the keys of a namespace.
 pub(crate) trait KeyConnection: Clone + Send + Sync + 'static {
-    /// Runs a request, and returns the connection that the answer came over, too. It is never repeated
-    /// if it may have been done.
+    /// Runs a request, and returns the connection that the answer came over. It is never repeated if
+    /// it may have been done.
     fn run(&self, request: KeyRequest) -> Carried<(Value, ConnectionNumber)>;
 
     /// Runs commands that only read. They travel together, and an error of one does not affect the
@@ -65,7 +66,8 @@ pub(crate) struct RedisKeys<C> {
 impl<C: KeyConnection> RedisKeys<C> {
     /// Sends one command.
     pub(super) fn ask<T: FromRedisValue + 'static>(&self, command: Cmd) -> Answer<T> {
-        self.carry(KeyRequest::Command(command))
+        let answer = self.carry(KeyRequest::Command(command));
+        answer.map_ok(|(answer, _)| answer).boxed()
     }
 
     /// Runs a script, and loads it first if Redis does not have it.
@@ -73,18 +75,22 @@ impl<C: KeyConnection> RedisKeys<C> {
         &self,
         script: ScriptInvocation<'static>,
     ) -> Answer<T> {
-        self.carry(KeyRequest::Script(script))
+        let answer = self.carry(KeyRequest::Script(script));
+        answer.map_ok(|(answer, _)| answer).boxed()
     }
 
-    fn carry<T: FromRedisValue>(&self, request: KeyRequest) -> Answer<T> {
+    /// Returns the answer, and the connection that it came over.
+    pub(super) fn carry<T: FromRedisValue>(
+        &self,
+        request: KeyRequest,
+    ) -> impl Future<Output = Result<(T, ConnectionNumber), KeyError>> + Send + use<T, C> {
         let answer = self.connection.run(request);
         let needs = Arc::clone(&self.needs);
-        Box::pin(async move {
-            match answer.await {
-                Ok((value, _)) => parsed(Ok(value), &needs),
-                Err(error) => Err(error.into_key_error(&needs)),
-            }
-        })
+        async move {
+            let answer = answer.await.map_err(|error| error.into_key_error(&needs));
+            let (value, from) = answer?;
+            Ok((parsed(Ok(value), &needs)?, from))
+        }
     }
 }
 
