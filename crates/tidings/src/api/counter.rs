@@ -8,8 +8,8 @@ use tidings_codec::check_name;
 use crate::Bus;
 use crate::error::counter::CounterError;
 use crate::keyspace::Keyspace;
-use crate::keyspace::access::{KeyspaceAccess, NotDone};
-use crate::keyspace::answer::Answer;
+use crate::keyspace::access::KeyspaceAccess;
+use crate::keyspace::answer::{Answer, NotDone};
 
 /// A counter in Redis that all processes of the namespace share. Cheap to clone. [`Bus::counter`]
 /// returns it.

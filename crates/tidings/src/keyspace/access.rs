@@ -1,5 +1,4 @@
-//! Access to the keyspace while Redis is reachable. Errors say whether an operation may have been
-//! done.
+//! Access to the keyspace while Redis is reachable.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +8,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::context::TokioContext;
 
-use crate::error::members::MembersError;
-use crate::error::send_failure::{SendFailure, Unconfirmed};
-use crate::error::shared::{LoadError, StoreError};
+use crate::error::send_failure::SendFailure;
 use crate::keyspace::Keyspace;
-use crate::keyspace::answer::{Answer, KeyError};
+use crate::keyspace::answer::{Answer, NotDone};
 use crate::task::mutex::Mutex;
 
 /// The time for which the keys may have no server before requests fail at once.
@@ -43,16 +40,6 @@ struct Known {
 
 /// The keyspace, or why it is unreachable.
 pub(crate) type Availability = Result<Arc<dyn Keyspace>, SendFailure>;
-
-/// The reason why an operation on a key was not done, or may not have been.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NotDone {
-    /// The key has a value of another type; this is Redis's message.
-    Foreign(Arc<str>),
-    /// The number would overflow.
-    Overflow,
-    Unconfirmed(Unconfirmed),
-}
 
 impl KeyspaceAccess {
     /// Must be called in the runtime of the bus.
@@ -123,7 +110,7 @@ impl KeyspaceAccess {
         // The lock is released before the await.
         let answering = match &*self.availability.borrow() {
             Ok(keyspace) => operation(&**keyspace),
-            Err(reason) => return Err(NotDone::Unconfirmed(Unconfirmed::NotSent(reason.clone()))),
+            Err(reason) => return Err(NotDone::not_sent(reason.clone())),
         };
         #[cfg(test)]
         let answering = async {
@@ -132,12 +119,8 @@ impl KeyspaceAccess {
             answer
         };
         let answer = async { timeout(self.patience, answering).await };
-        match self.in_runtime(answer).await {
-            Ok(answer) => answer.map_err(NotDone::from),
-            Err(_) => Err(NotDone::Unconfirmed(Unconfirmed::Unknown(
-                SendFailure::TimedOut(self.patience),
-            ))),
-        }
+        let late = |_| Err(NotDone::unknown(SendFailure::TimedOut(self.patience)));
+        self.in_runtime(answer).await.unwrap_or_else(late)
     }
 
     /// Returns `RuntimeEnded` if that ended the bus, or else this reason.
@@ -152,81 +135,5 @@ impl KeyspaceAccess {
     /// Tokio.
     pub(crate) fn in_runtime<F: Future>(&self, future: F) -> TokioContext<F> {
         TokioContext::new(future, self.runtime.clone())
-    }
-}
-
-impl NotDone {
-    /// Returns whether the user lacks a permission: the message then has the command that grants
-    /// it.
-    pub(crate) fn is_denied(&self) -> bool {
-        matches!(self, Self::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words))) if words.contains("ACL SETUSER"))
-    }
-
-    /// Returns whether Redis refused for a reason that may end at any moment, as while it loads its
-    /// dataset or during a failover.
-    pub(crate) fn may_pass(&self) -> bool {
-        matches!(
-            self,
-            Self::Unconfirmed(Unconfirmed::NotSent(
-                SendFailure::Refused(_) | SendFailure::NoServer(_)
-            ))
-        ) && !self.is_denied()
-    }
-}
-
-impl NotDone {
-    /// Returns the error of reading the shared value or map of this name.
-    pub(crate) fn into_load_error(self, shared: &str) -> LoadError {
-        let shared = shared.to_owned();
-        let words = match self {
-            Self::Foreign(words) => words.to_string(),
-            Self::Overflow => "its version would overflow".to_owned(),
-            Self::Unconfirmed(why) => {
-                let reason = why.into_reason();
-                return LoadError::Unread { shared, reason };
-            }
-        };
-        LoadError::Foreign { shared, words }
-    }
-
-    /// Returns the error of changing the shared value or map of this name.
-    pub(crate) fn into_store_error(self, shared: &str) -> StoreError {
-        match self {
-            Self::Unconfirmed(why) => {
-                let shared = shared.to_owned();
-                StoreError::Unconfirmed { shared, why }
-            }
-            other => StoreError::not_read(shared, other.into_load_error(shared)),
-        }
-    }
-}
-
-impl From<KeyError> for NotDone {
-    fn from(error: KeyError) -> Self {
-        match error {
-            KeyError::Foreign(words) => Self::Foreign(words.into()),
-            KeyError::Overflow => Self::Overflow,
-            KeyError::Refused(words) => {
-                Self::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words.into())))
-            }
-            KeyError::NoServer(why) => {
-                Self::Unconfirmed(Unconfirmed::NotSent(SendFailure::NoServer(why.into())))
-            }
-            KeyError::Lost => Self::Unconfirmed(Unconfirmed::Unknown(SendFailure::Lost)),
-        }
-    }
-}
-
-impl From<NotDone> for MembersError {
-    fn from(error: NotDone) -> Self {
-        let words = match error {
-            NotDone::Foreign(words) => words.to_string(),
-            NotDone::Overflow => "a number would overflow".to_owned(),
-            NotDone::Unconfirmed(why) => {
-                let reason = why.into_reason();
-                return Self::Unread { reason };
-            }
-        };
-        Self::Foreign { words }
     }
 }

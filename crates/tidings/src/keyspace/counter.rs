@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use redis::Script;
 
 use crate::error::shown;
-use crate::keyspace::answer::{Answer, KeyError};
+use crate::keyspace::answer::{Answer, NotDone};
 use crate::keyspace::memory::MemoryKeys;
 use crate::keyspace::redis::{KeyConnection, RedisKeys};
 
@@ -60,7 +60,7 @@ fn number(bytes: Answer<Option<Vec<u8>>>) -> Answer<i64> {
         let text = String::from_utf8_lossy(&bytes);
         text.parse().map_err(|_| {
             let text = shown(&text);
-            KeyError::Foreign(format!("`{text}` is not an integer"))
+            NotDone::Foreign(format!("`{text}` is not an integer").into())
         })
     })
 }
@@ -69,7 +69,7 @@ impl Counts for MemoryKeys {
     fn add(&self, key: &str, n: i64) -> Answer<i64> {
         let mut stored = self.lock();
         let count = stored.counts.entry(key.to_owned()).or_default();
-        let sum = count.checked_add(n).ok_or(KeyError::Overflow);
+        let sum = count.checked_add(n).ok_or(NotDone::Overflow);
         Box::pin(ready(sum.inspect(|sum| *count = *sum)))
     }
 

@@ -7,7 +7,7 @@ use redis::{Script, ScriptInvocation};
 use serde_json::json;
 use tidings_codec::Format;
 
-use crate::keyspace::answer::{Answer, KeyError};
+use crate::keyspace::answer::{Answer, NotDone};
 use crate::keyspace::redis::{ConnectionNumber, KeyConnection, KeyRequest, RedisKeys};
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::milliseconds;
@@ -120,7 +120,7 @@ impl NewEntry {
 }
 
 impl Found {
-    fn of((version, nonce, entry, now): Fields) -> Result<Self, KeyError> {
+    fn of((version, nonce, entry, now): Fields) -> Result<Self, NotDone> {
         let stamp = Stamp::of(version, nonce)?;
         let now = now.unwrap_or(0);
         Ok(Self { stamp, entry, now })

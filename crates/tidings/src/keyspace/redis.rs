@@ -9,8 +9,9 @@ use futures_util::{FutureExt, TryFutureExt};
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ScriptInvocation, Value};
 
 use crate::acl::Needs;
+use crate::error::send_failure::SendFailure;
 use crate::error::shown;
-use crate::keyspace::answer::{Answer, KeyError};
+use crate::keyspace::answer::{Answer, NotDone};
 use crate::namespace::channel::Channel;
 use crate::redis_error::{is_denied, words};
 use crate::resp::Client;
@@ -83,11 +84,11 @@ impl<C: KeyConnection> RedisKeys<C> {
     pub(super) fn carry<T: FromRedisValue>(
         &self,
         request: KeyRequest,
-    ) -> impl Future<Output = Result<(T, ConnectionNumber), KeyError>> + Send + use<T, C> {
+    ) -> impl Future<Output = Result<(T, ConnectionNumber), NotDone>> + Send + use<T, C> {
         let answer = self.connection.run(request);
         let needs = Arc::clone(&self.needs);
         async move {
-            let answer = answer.await.map_err(|error| error.into_key_error(&needs));
+            let answer = answer.await.map_err(|error| error.into_not_done(&needs));
             let (value, from) = answer?;
             Ok((parsed(Ok(value), &needs)?, from))
         }
@@ -113,10 +114,10 @@ impl KeyRequest {
 }
 
 impl NoAnswer {
-    pub(super) fn into_key_error(self, needs: &Needs) -> KeyError {
+    pub(super) fn into_not_done(self, needs: &Needs) -> NotDone {
         match self {
             Self::Error(error) => refused(&error, needs),
-            Self::NoServer(why) => KeyError::NoServer(why),
+            Self::NoServer(why) => NotDone::not_sent(SendFailure::NoServer(why.into())),
         }
     }
 }
@@ -126,34 +127,35 @@ impl NoAnswer {
 pub(super) fn parsed<T: FromRedisValue>(
     answer: RedisResult<Value>,
     needs: &Needs,
-) -> Result<T, KeyError> {
+) -> Result<T, NotDone> {
     let value = answer.map_err(|error| refused(&error, needs))?;
-    T::from_redis_value(value).map_err(|error| KeyError::Foreign(shown(&error.to_string())))
+    T::from_redis_value(value).map_err(|error| NotDone::Foreign(shown(&error.to_string()).into()))
 }
 
 /// Converts an error of Redis.
-fn refused(error: &RedisError, needs: &Needs) -> KeyError {
+fn refused(error: &RedisError, needs: &Needs) -> NotDone {
+    let refused = |words: String| NotDone::not_sent(SendFailure::Refused(words.into()));
     let words = words(error);
     match error.kind() {
         _ if is_denied(error, &words) => {
             let cure = needs.cure(&words);
-            KeyError::Refused(format!("{words} ({cure})"))
+            refused(format!("{words} ({cure})"))
         }
-        _ if words.contains("would overflow") => KeyError::Overflow,
+        _ if words.contains("would overflow") => NotDone::Overflow,
         _ if words.contains("WRONGTYPE") || words.contains("is not an integer") => {
-            KeyError::Foreign(words)
+            NotDone::Foreign(words.into())
         }
         // A reply that cannot be parsed does not tell what Redis did.
-        ErrorKind::Parse => KeyError::Lost,
-        _ if error.code().is_some() => KeyError::Refused(words),
-        _ => KeyError::Lost,
+        ErrorKind::Parse => NotDone::unknown(SendFailure::Lost),
+        _ if error.code().is_some() => refused(words),
+        _ => NotDone::unknown(SendFailure::Lost),
     }
 }
 
 /// Converts a field to text; any program may have written it.
-pub(super) fn text(field: &str, bytes: Vec<u8>) -> Result<String, KeyError> {
+pub(super) fn text(field: &str, bytes: Vec<u8>) -> Result<String, NotDone> {
     let text = String::from_utf8(bytes);
-    text.map_err(|_| KeyError::Foreign(format!("its `{field}` is not UTF-8")))
+    text.map_err(|_| NotDone::Foreign(format!("its `{field}` is not UTF-8").into()))
 }
 
 impl<C> fmt::Debug for RedisKeys<C> {

@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use tidings_codec::{Format, Limits, RawEvent, read_frame};
 
 use crate::error::shown;
-use crate::keyspace::answer::{Answer, KeyError};
+use crate::keyspace::answer::{Answer, NotDone};
 use crate::keyspace::redis::{KeyConnection, RedisKeys, parsed, text};
 use crate::keyspace::stamp::Stamp;
 use crate::task::FOREVER;
@@ -29,7 +29,7 @@ pub(crate) trait Values {
     fn read(&self, key: &str) -> Answer<Found>;
 
     /// Reads stamps in one round trip. An error of one does not affect the others.
-    fn stamps(&self, keys: Vec<StampKeys>) -> Answer<Vec<Result<FoundStamp, KeyError>>>;
+    fn stamps(&self, keys: Vec<StampKeys>) -> Answer<Vec<Result<FoundStamp, NotDone>>>;
 
     /// Writes a value and sends its notification, atomically.
     fn write(&self, key: &str, writing: Writing) -> Answer<Attempt>;
@@ -147,7 +147,7 @@ impl<C: KeyConnection> Values for RedisKeys<C> {
         Box::pin(async move { Found::of(fields.await?) })
     }
 
-    fn stamps(&self, keys: Vec<StampKeys>) -> Answer<Vec<Result<FoundStamp, KeyError>>> {
+    fn stamps(&self, keys: Vec<StampKeys>) -> Answer<Vec<Result<FoundStamp, NotDone>>> {
         let read = |keys: &StampKeys| {
             let mut read = redis::cmd("HMGET");
             read.arg(&keys.stamp).arg(&[VERSION, NONCE]);
@@ -162,9 +162,7 @@ impl<C: KeyConnection> Values for RedisKeys<C> {
         let answers = self.connection.read_all(commands.collect());
         let needs = self.needs.clone();
         Box::pin(async move {
-            let mut stamps = answers
-                .await
-                .map_err(|error| error.into_key_error(&needs))?;
+            let mut stamps = answers.await.map_err(|error| error.into_not_done(&needs))?;
             let mut counts = stamps.split_off(keys.len().min(stamps.len())).into_iter();
             let found = |(keys, stamp): (StampKeys, _)| {
                 let count = keys.entries.and_then(|_| counts.next());
@@ -272,7 +270,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 impl Stamp {
-    pub(super) fn of(version: Option<Vec<u8>>, nonce: Option<Vec<u8>>) -> Result<Self, KeyError> {
+    pub(super) fn of(version: Option<Vec<u8>>, nonce: Option<Vec<u8>>) -> Result<Self, NotDone> {
         let Some(nonce) = nonce.filter(|nonce| !nonce.is_empty()) else {
             return Ok(Self::default());
         };
@@ -280,7 +278,7 @@ impl Stamp {
         let Some(version) = number(&digits) else {
             let digits = shown(&String::from_utf8_lossy(&digits));
             let words = format!("its version `{digits}` is not an integer");
-            return Err(KeyError::Foreign(words));
+            return Err(NotDone::Foreign(words.into()));
         };
         let nonce = text(NONCE, nonce)?;
         Ok(Self { version, nonce })
@@ -288,8 +286,8 @@ impl Stamp {
 }
 
 impl Found {
-    fn of([format, payload, version, nonce, ttl, restored]: Fields) -> Result<Self, KeyError> {
-        let lacks = |field| KeyError::Foreign(format!("it is a hash without `{field}`"));
+    fn of([format, payload, version, nonce, ttl, restored]: Fields) -> Result<Self, NotDone> {
+        let lacks = |field| NotDone::Foreign(format!("it is a hash without `{field}`").into());
         let nonce = nonce.filter(|nonce| !nonce.is_empty());
         let (payload, format) = match (payload, format, &nonce) {
             // After a write whose notification was denied, a version alone is left.

@@ -9,7 +9,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::send_failure::{SendFailure, Unconfirmed};
-use crate::keyspace::access::{KeyspaceAccess, NotDone};
+use crate::keyspace::access::KeyspaceAccess;
+use crate::keyspace::answer::NotDone;
 use crate::keyspace::member_list::{Keys, Renewal, Renewed};
 use crate::members::profile::Profile;
 use crate::task::random::jitter;
@@ -315,8 +316,8 @@ mod tests {
     #[tokio::test]
     async fn a_bus_that_may_have_joined_must_leave() {
         let membership = Membership::new();
-        let lost = NotDone::Unconfirmed(Unconfirmed::Unknown(SendFailure::Lost));
-        let unreachable = NotDone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Unreachable));
+        let lost = NotDone::unknown(SendFailure::Lost);
+        let unreachable = NotDone::not_sent(SendFailure::Unreachable);
         membership.failed(unreachable.clone());
         assert!(!membership.needs_leave());
         membership.failed(lost);
@@ -340,11 +341,9 @@ mod tests {
 
     #[test]
     fn only_a_missing_permission_causes_a_long_delay() {
-        let failed = |words: &str| {
-            NotDone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words.into())))
-        };
-        let lost = NotDone::Unconfirmed(Unconfirmed::Unknown(SendFailure::Lost));
-        let unreachable = NotDone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Unreachable));
+        let failed = |words: &str| NotDone::not_sent(SendFailure::Refused(words.into()));
+        let lost = NotDone::unknown(SendFailure::Lost);
+        let unreachable = NotDone::not_sent(SendFailure::Unreachable);
         for (error, seconds) in [
             (failed("LOADING Redis is loading the dataset"), 2),
             (failed("MISCONF Redis is configured to save"), 2),

@@ -15,7 +15,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::error::members::MembersError;
 use crate::error::send_failure::SendFailure;
-use crate::keyspace::access::{KeyspaceAccess, NotDone};
+use crate::keyspace::access::KeyspaceAccess;
+use crate::keyspace::answer::NotDone;
 use crate::keyspace::member_list::Keys;
 use crate::members::changes::Changes;
 use crate::members::lease::Membership;
@@ -185,9 +186,8 @@ impl View {
         for reader in readers.iter().filter_map(Weak::upgrade) {
             reader.close();
         }
-        let ended = crate::error::send_failure::Unconfirmed::NotSent(reason);
         self.sync
-            .send_replace(SyncState::Failed(NotDone::Unconfirmed(ended)));
+            .send_replace(SyncState::Failed(NotDone::not_sent(reason)));
     }
 }
 
@@ -434,9 +434,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(10)).await;
         assert!((&mut finding).now_or_never().is_none());
 
-        let lost = NotDone::Unconfirmed(crate::error::send_failure::Unconfirmed::Unknown(
-            SendFailure::Lost,
-        ));
+        let lost = NotDone::unknown(SendFailure::Lost);
         view.sync.send_replace(SyncState::Failed(lost));
 
         assert!(matches!(finding.now_or_never(), Some(Err(_))));

@@ -15,7 +15,7 @@ use tokio::time::{Instant as Clock, sleep_until};
 
 use crate::error::send_failure::SendFailure;
 use crate::keyspace::access::Availability;
-use crate::keyspace::answer::KeyError;
+use crate::keyspace::answer::NotDone;
 use crate::keyspace::value::FoundStamp;
 use crate::observe::health::HealthState;
 use crate::shared::refresh::{Outcome, RefreshState, Round};
@@ -141,7 +141,7 @@ enum Done {
 }
 
 /// The stamp of a replica in Redis, or why it cannot be read.
-type Found = Result<FoundStamp, KeyError>;
+type Found = Result<FoundStamp, NotDone>;
 
 /// Releases all waiting callers and marks all replicas as stale, also after a panic.
 impl Drop for ReconcileTask {
@@ -231,7 +231,7 @@ impl ReconcileTask {
         let timeout = self.inputs.timeout;
         self.work.push(Box::pin(async move {
             let found = in_time(timeout, async {
-                keyspace.stamps(keys).await.map_err(KeyError::into_reason)
+                keyspace.stamps(keys).await.map_err(NotDone::into_reason)
             });
             Done::Compared(replicas, found.await)
         }));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::keyspace::Keyspace;
-use crate::keyspace::answer::KeyError;
+use crate::keyspace::answer::NotDone;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::{Found, Restoring};
 use crate::shared::codec::encoded;
@@ -66,7 +66,7 @@ impl<T: Shareable> ValueReplica<T> {
         };
         let request = async {
             let restored = keyspace.restore(&self.key, replica).await;
-            restored.map_err(KeyError::into_reason)
+            restored.map_err(NotDone::into_reason)
         };
         match in_time(patience, request).await {
             Ok(_) => true,

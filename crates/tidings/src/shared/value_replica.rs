@@ -18,7 +18,7 @@ use crate::error::shared::LoadError;
 use crate::error::shown;
 use crate::keyspace::Keyspace;
 use crate::keyspace::access::KeyspaceAccess;
-use crate::keyspace::answer::KeyError;
+use crate::keyspace::answer::NotDone;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::{Found, Written};
 use crate::observe::reports::Reports;
@@ -333,8 +333,8 @@ impl<T: Shareable> Replica for ValueReplica<T> {
     ) -> BoxFuture<'static, Outcome> {
         Box::pin(async move {
             let reading = async || match keyspace.read(&self.key).await {
-                Err(KeyError::Foreign(words)) => Ok(Err(words)),
-                read => read.map(Ok).map_err(KeyError::into_reason),
+                Err(NotDone::Foreign(words)) => Ok(Err(words)),
+                read => read.map(Ok).map_err(NotDone::into_reason),
             };
             let mut found = in_time(patience, reading()).await?;
             if let Ok(known) = &found

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::keyspace::answer::{Answer, KeyError};
+use crate::keyspace::answer::{Answer, NotDone};
 use crate::keyspace::memory::MemoryKeys;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::{
@@ -16,7 +16,7 @@ impl Values for MemoryKeys {
     }
 
     /// Memory loses no entries.
-    fn stamps(&self, keys: Vec<StampKeys>) -> Answer<Vec<Result<FoundStamp, KeyError>>> {
+    fn stamps(&self, keys: Vec<StampKeys>) -> Answer<Vec<Result<FoundStamp, NotDone>>> {
         self.query(|stored| {
             let found = |keys: &StampKeys| {
                 Ok(FoundStamp {

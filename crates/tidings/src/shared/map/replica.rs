@@ -18,7 +18,7 @@ use crate::error::failure::Failure;
 use crate::error::shared::LoadError;
 use crate::keyspace::Keyspace;
 use crate::keyspace::access::KeyspaceAccess;
-use crate::keyspace::answer::{Answer, KeyError};
+use crate::keyspace::answer::{Answer, NotDone};
 use crate::keyspace::map::Found;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::{FoundStamp, StampKeys};
@@ -182,10 +182,10 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
     }
 
     /// A foreign value lies under the stamp's key or that of the entries: empties the cache.
-    fn stamp_unreadable(&self, words: String) {
+    fn stamp_unreadable(&self, words: &str) {
         let source = LoadError::Foreign {
             shared: self.keys.name.clone(),
-            words,
+            words: words.to_owned(),
         };
         let words = source.to_string();
         self.report_once_as(self.keys.name.clone(), words.as_bytes(), source);
@@ -332,17 +332,17 @@ impl<K: Key, V: Shareable> Replica for MapReplica<K, V> {
         let stamps = keyspace.stamps(vec![self.stamp_keys()]);
         Box::pin(async move {
             let read = async {
-                let stamps = stamps.await.map_err(KeyError::into_reason)?;
+                let stamps = stamps.await.map_err(NotDone::into_reason)?;
                 match stamps.into_iter().next() {
-                    Some(Err(KeyError::Foreign(words))) => Ok(Err(words)),
-                    Some(found) => found.map(Ok).map_err(KeyError::into_reason),
+                    Some(Err(NotDone::Foreign(words))) => Ok(Err(words)),
+                    Some(found) => found.map(Ok).map_err(NotDone::into_reason),
                     None => Ok(Ok(FoundStamp::default())),
                 }
             };
             let found = match in_time(patience, read).await? {
                 Ok(found) => found,
                 Err(words) => {
-                    self.stamp_unreadable(words);
+                    self.stamp_unreadable(&words);
                     return Ok(());
                 }
             };
