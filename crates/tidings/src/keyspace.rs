@@ -1,7 +1,5 @@
 //! All operations on the keys of a namespace. Each is atomic.
 
-use std::fmt;
-
 pub(crate) mod access;
 pub(crate) mod answer;
 
@@ -22,10 +20,7 @@ use crate::keyspace::redis::{KeyConnection, RedisKeys};
 use crate::keyspace::value::Values;
 
 /// All operations. An answer comes only while the send connection is polled.
-pub(crate) trait Keyspace:
-    Counts + Maps + MemberList + Values + fmt::Debug + Send + Sync
-{
-}
+pub(crate) trait Keyspace: Counts + Maps + MemberList + Values + Send + Sync {}
 
 impl Keyspace for MemoryKeys {}
 

@@ -41,7 +41,6 @@ const REST: Duration = Duration::from_millis(100);
 const BRIEF: Duration = Duration::from_millis(250);
 
 /// The task that owns the receive half of the connection.
-#[derive(Debug)]
 pub(crate) struct ReceiveTask {
     pub(crate) node: NodeId,
     pub(crate) namespace: Namespace,

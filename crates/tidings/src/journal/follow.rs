@@ -26,7 +26,6 @@ use crate::transport::journal::{FollowHalf, JournalConnected, JournalTransport};
 const BRIEF: Duration = Duration::from_millis(250);
 
 /// The task that owns the connection that follows the journal.
-#[derive(Debug)]
 pub(crate) struct FollowTask {
     pub(crate) node: NodeId,
     pub(crate) namespace: Namespace,

@@ -52,7 +52,6 @@ const TAKEOVER: Duration = Duration::from_secs(1);
 const SENT_AGAIN: u64 = 1 << 16;
 
 /// Reads the journal.
-#[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) receiver: Receiver,
     pub(crate) followed: Followed,

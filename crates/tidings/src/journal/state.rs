@@ -16,7 +16,6 @@ use crate::task::mutex::Mutex;
 use crate::transport::journal::Appending;
 
 /// The state of a journal that the bus and its tasks share.
-#[derive(Debug)]
 pub(crate) struct JournalState {
     pub(crate) options: Journal,
     /// The durable name, if the bus has one.

@@ -24,7 +24,6 @@ const MOVABLE: u64 = 512 << 20;
 /// The task that looks at the settings of each server that the bus connects to, and logs those that
 /// endanger the journal. It only checks the options of the journal itself if the user may not read
 /// them.
-#[derive(Debug)]
 pub(crate) struct SettingsCheck {
     pub(crate) node: NodeId,
     pub(crate) namespace: Namespace,

@@ -17,7 +17,6 @@ use crate::task::mutex::Mutex;
 const MOVE: Duration = Duration::from_millis(500);
 
 /// Access to the keyspace.
-#[derive(Debug)]
 pub(crate) struct KeyspaceAccess {
     availability: watch::Sender<Availability>,
     /// The parts of [`availability`](Self::availability).
@@ -32,7 +31,6 @@ pub(crate) struct KeyspaceAccess {
 }
 
 /// The connection of the bus, and the server that has the keys.
-#[derive(Debug)]
 struct Known {
     connected: Availability,
     server: Result<(), SendFailure>,

@@ -31,7 +31,7 @@ use crate::keyspace::journal::settings::ServerSettings;
 
 /// The stream and the floor of a namespace. Commands are queued when a method returns, in the order
 /// of the calls; their answers come only while the connection is driven.
-pub(crate) trait JournalStore: Positions + fmt::Debug + Send + Sync {
+pub(crate) trait JournalStore: Positions + Send + Sync {
     /// Checks that the user may run all commands, and that the keys have the right types.
     fn check(&self, uses: Uses) -> Answered<()>;
 

@@ -1,6 +1,5 @@
 //! Requests on the keys of Redis, and the interface of the connection that carries them.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -156,10 +155,4 @@ fn refused(error: &RedisError, needs: &Needs) -> NotDone {
 pub(super) fn text(field: &str, bytes: Vec<u8>) -> Result<String, NotDone> {
     let text = String::from_utf8(bytes);
     text.map_err(|_| NotDone::Foreign(format!("its `{field}` is not UTF-8").into()))
-}
-
-impl<C> fmt::Debug for RedisKeys<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisKeys").finish_non_exhaustive()
-    }
 }

@@ -1,6 +1,5 @@
 //! The refresh rounds of one replica, and waiting for them. No I/O.
 
-use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
@@ -34,7 +33,6 @@ pub(crate) struct RefreshState {
     reconciler: watch::Receiver<()>,
 }
 
-#[derive(Debug)]
 struct Rounds {
     /// The last requested round.
     wanted: Round,
@@ -174,12 +172,6 @@ impl Rounds {
 impl Round {
     fn next(self) -> Self {
         Self(self.0 + 1)
-    }
-}
-
-impl fmt::Debug for RefreshState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.rounds.lock().fmt(f)
     }
 }
 

@@ -1,6 +1,5 @@
 //! The journal in Redis, as a stream, over a connection that nobody else uses for a transaction.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -543,11 +542,5 @@ impl JournalError {
             },
             _ => Self::Lost,
         }
-    }
-}
-
-impl fmt::Debug for RedisJournal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisJournal").finish_non_exhaustive()
     }
 }

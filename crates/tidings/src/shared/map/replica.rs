@@ -397,12 +397,3 @@ impl<K: Key, V: Shareable> ChangeListener<MapChanged> for MapReplica<K, V> {
         type_name::<(K, V)>()
     }
 }
-
-impl<K, V> std::fmt::Debug for MapReplica<K, V> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MapReplica")
-            .field("map", &self.keys.name)
-            .field("value", &type_name::<V>())
-            .finish_non_exhaustive()
-    }
-}
