@@ -9,7 +9,7 @@ use tidings_codec::Format;
 
 use crate::keyspace::answer::{Answer, NotDone};
 use crate::keyspace::redis::{ConnectionNumber, KeyConnection, KeyRequest, RedisKeys};
-use crate::keyspace::stamp::Stamp;
+use crate::keyspace::stamp::{Moved, Stamp};
 use crate::keyspace::value::milliseconds;
 use crate::namespace::MapKeys;
 
@@ -48,14 +48,6 @@ pub(crate) enum WriteCondition {
     IfLeased(String),
 }
 
-/// A change that was made, and the map's new version.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Moved {
-    pub(crate) version: u64,
-    /// The nonce of the stamp before.
-    pub(crate) was: String,
-}
-
 /// An entry, and the map's stamp at that moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
@@ -63,13 +55,6 @@ pub(crate) struct Found {
     pub(crate) entry: Option<Vec<u8>>,
     /// The time of the clock of expiries, in milliseconds.
     pub(crate) now: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Written {
-    Done(Moved),
-    /// The condition does not hold; this is the current entry.
-    Not(Found),
 }
 
 /// One page of entries, the cursor of the next (0 at the end), and the time.
@@ -85,14 +70,14 @@ pub(crate) struct Page {
 pub(crate) trait Maps {
     fn entry(&self, map: &MapKeys, field: &str) -> Answer<Found>;
 
-    /// Writes an entry and sends a notification.
-    fn write_entry(&self, map: &MapKeys, new: NewEntry) -> Answer<Written>;
+    /// Writes an entry and sends a notification, or returns the entry if the condition does not hold.
+    fn write_entry(&self, map: &MapKeys, new: NewEntry) -> Answer<Result<Moved, Found>>;
 
     /// Removes an entry and its lease, and sends a notification, even if there is none.
-    fn remove_entry(&self, map: &MapKeys, field: &str, nonce: &str) -> Answer<Moved>;
+    fn remove_entry(&self, map: &MapKeys, field: &str, nonce: String) -> Answer<Moved>;
 
     /// Removes all entries and leases, and sends a notification.
-    fn clear_map(&self, map: &MapKeys, nonce: &str) -> Answer<Moved>;
+    fn clear_map(&self, map: &MapKeys, nonce: String) -> Answer<Moved>;
 
     /// Returns the entry, or else the lease to write it: an existing one, or this. The lease of a
     /// failed loader is used by the next one, or expires. A negative entry counts if
@@ -148,8 +133,8 @@ impl MapKeys {
 }
 
 /// Returns the end of a notification; the scripts write the same.
-fn notification_end(moved: &Moved, nonce: &str) -> String {
-    let Moved { version, was } = moved;
+fn notification_end(Moved { now, was }: &Moved) -> String {
+    let Stamp { version, nonce } = now;
     format!(r#","version":{version},"nonce":"{nonce}","previous":"{was}"}}}}"#)
 }
 
@@ -170,7 +155,7 @@ impl<C: KeyConnection> Maps for RedisKeys<C> {
         Box::pin(async move { Found::of(answer.await?) })
     }
 
-    fn write_entry(&self, map: &MapKeys, new: NewEntry) -> Answer<Written> {
+    fn write_entry(&self, map: &MapKeys, new: NewEntry) -> Answer<Result<Moved, Found>> {
         static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::WRITE));
         let (condition, operand) = match &new.condition {
             WriteCondition::Always => ("always", ""),
@@ -193,32 +178,32 @@ impl<C: KeyConnection> Maps for RedisKeys<C> {
         let answer = self.run::<(Option<(u64, String)>, Fields)>(write);
         Box::pin(async move {
             match answer.await? {
-                (Some((version, was)), _) => Ok(Written::Done(Moved { version, was })),
-                (None, fields) => Found::of(fields).map(Written::Not),
+                (Some((version, was)), _) => Ok(Ok(Moved::to(version, new.nonce, was))),
+                (None, fields) => Found::of(fields).map(Err),
             }
         })
     }
 
-    fn remove_entry(&self, map: &MapKeys, field: &str, nonce: &str) -> Answer<Moved> {
+    fn remove_entry(&self, map: &MapKeys, field: &str, nonce: String) -> Answer<Moved> {
         static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::REMOVE));
         let mut remove = map.invoke(&REMOVE);
         remove
             .arg(&self.channel.name)
             .arg(map.notification(Some(field)));
-        remove.arg(nonce).arg(field);
+        remove.arg(&nonce).arg(field);
         remove.arg(self.channel.kind.publish());
-        moved(self.run(remove))
+        self.change(remove, nonce)
     }
 
-    fn clear_map(&self, map: &MapKeys, nonce: &str) -> Answer<Moved> {
+    fn clear_map(&self, map: &MapKeys, nonce: String) -> Answer<Moved> {
         static CLEAR: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::CLEAR));
         let mut clear = map.invoke(&CLEAR);
         clear
             .arg(&self.channel.name)
             .arg(map.notification(None))
-            .arg(nonce)
+            .arg(&nonce)
             .arg(self.channel.kind.publish());
-        moved(self.run(clear))
+        self.change(clear, nonce)
     }
 
     fn lease(
@@ -267,13 +252,6 @@ impl<C: KeyConnection> Maps for RedisKeys<C> {
     }
 }
 
-fn moved(answer: Answer<(u64, String)>) -> Answer<Moved> {
-    Box::pin(async move {
-        let (version, was) = answer.await?;
-        Ok(Moved { version, was })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,12 +264,9 @@ mod tests {
             stamp: String::new(),
             loading: String::new(),
         };
-        let moved = Moved {
-            version: 3,
-            was: "0a".to_owned(),
-        };
+        let moved = Moved::to(3, "0b".to_owned(), "0a".to_owned());
         let data = |field: Option<&str>| {
-            let notification = map.notification(field) + &notification_end(&moved, "0b");
+            let notification = map.notification(field) + &notification_end(&moved);
             let notification: serde_json::Value = serde_json::from_str(&notification).unwrap();
             assert_eq!(notification["event"], CHANGE_EVENT);
             notification["data"].clone()

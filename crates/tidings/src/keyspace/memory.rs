@@ -40,7 +40,7 @@ impl InMemory {
         let stored = self.values.get(key);
         let stored =
             stored.filter(|stored| stored.until.is_none_or(|until| until > Instant::now()));
-        stored.map_or(Found::Nothing, |stored| stored.found.clone())
+        stored.map_or_else(Found::default, |stored| stored.found.clone())
     }
 
     pub(super) fn put(&mut self, key: String, found: Found, ttl: Option<Duration>) {

@@ -11,6 +11,7 @@ use crate::acl::Needs;
 use crate::error::send_failure::SendFailure;
 use crate::error::shown;
 use crate::keyspace::answer::{Answer, NotDone};
+use crate::keyspace::stamp::Moved;
 use crate::namespace::channel::Channel;
 use crate::redis_error::{is_denied, words};
 use crate::resp::Client;
@@ -77,6 +78,12 @@ impl<C: KeyConnection> RedisKeys<C> {
     ) -> Answer<T> {
         let answer = self.carry(KeyRequest::Script(script));
         answer.map_ok(|(answer, _)| answer).boxed()
+    }
+
+    /// Runs a script that returns the new version and the nonce before it. `nonce` is the new one.
+    pub(super) fn change(&self, script: ScriptInvocation<'static>, nonce: String) -> Answer<Moved> {
+        let moved = |(version, was)| Moved::to(version, nonce, was);
+        self.run(script).map_ok(moved).boxed()
     }
 
     /// Returns the answer, and the connection that it came over.

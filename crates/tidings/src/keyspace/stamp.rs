@@ -19,6 +19,21 @@ impl Stamp {
     }
 }
 
+/// A change that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) now: Stamp,
+    /// The nonce of the stamp before.
+    pub(crate) was: String,
+}
+
+impl Moved {
+    pub(crate) fn to(version: u64, nonce: String, was: String) -> Self {
+        let now = Stamp { version, nonce };
+        Self { now, was }
+    }
+}
+
 /// Returns a new nonce.
 pub(crate) fn nonce() -> String {
     format!("{:016x}", fastrand::u64(..))

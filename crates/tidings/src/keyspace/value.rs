@@ -8,7 +8,7 @@ use tidings_codec::{Format, Limits, RawEvent, read_frame};
 use crate::error::shown;
 use crate::keyspace::answer::{Answer, NotDone};
 use crate::keyspace::redis::{KeyConnection, RedisKeys, parsed, text};
-use crate::keyspace::stamp::Stamp;
+use crate::keyspace::stamp::{Moved, Stamp};
 use crate::task::FOREVER;
 
 mod memory;
@@ -32,10 +32,11 @@ pub(crate) trait Values {
     fn stamps(&self, keys: Vec<StampKeys>) -> Answer<Vec<Result<FoundStamp, NotDone>>>;
 
     /// Writes a value and sends its notification, atomically.
-    fn write(&self, key: &str, writing: Writing) -> Answer<Attempt>;
+    /// Returns what Redis holds if it is not what was expected.
+    fn write(&self, key: &str, writing: Writing) -> Answer<Result<Moved, Found>>;
 
     /// Removes the value, leaves its stamp, and sends a notification, atomically.
-    fn clear(&self, key: &str, clearing: Clearing) -> Answer<Cleared>;
+    fn clear(&self, key: &str, clearing: Clearing) -> Answer<Moved>;
 
     /// Restores a value that Redis lost and sends a notification, atomically, unless the key has
     /// another value than an older restored copy.
@@ -58,17 +59,15 @@ pub(crate) struct FoundStamp {
     pub(crate) has_no_entries: bool,
 }
 
-/// The value under a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
-    /// None: it was never written, has expired, or Redis lost it.
-    Nothing,
-    /// The value was cleared by the write of this stamp.
-    Cleared {
-        stamp: Stamp,
-        is_restored: bool,
-    },
-    Value(Written),
+/// What a key holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The stamp of the write or the removal. Without one there is nothing: a value was never written,
+    /// has expired, or Redis lost it.
+    pub(crate) stamp: Stamp,
+    pub(crate) value: Option<Written>,
+    /// A process restored it after Redis lost it.
+    pub(crate) is_restored: bool,
 }
 
 /// A value in Redis.
@@ -77,11 +76,8 @@ pub(crate) struct Written {
     /// The format: untrusted input.
     pub(crate) format: String,
     pub(crate) payload: Vec<u8>,
-    pub(crate) stamp: Stamp,
     /// It has a time to live, and Redis may remove it.
     pub(crate) expires: bool,
-    /// A process restored it after Redis lost it.
-    pub(crate) is_restored: bool,
 }
 
 /// A request to write a value.
@@ -110,9 +106,6 @@ pub(crate) struct Clearing {
     pub(crate) version: u64,
 }
 
-/// The version of a cleared value, and the nonce of the value before it.
-pub(crate) type Cleared = (u64, String);
-
 /// A request to restore a value.
 #[derive(Clone, Debug)]
 pub(crate) struct Restoring {
@@ -120,15 +113,6 @@ pub(crate) struct Restoring {
     pub(crate) stamp: Stamp,
     /// The format and payload; `None` for a value that was cleared.
     pub(crate) value: Option<(Format, Vec<u8>)>,
-}
-
-/// The result of a write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Attempt {
-    /// It was written with this version, and replaced the value with this nonce.
-    Done { version: u64, was: String },
-    /// Redis holds another value than expected.
-    Overtaken(Found),
 }
 
 /// The fields of a value's hash: untrusted input.
@@ -177,7 +161,7 @@ impl<C: KeyConnection> Values for RedisKeys<C> {
         })
     }
 
-    fn write(&self, key: &str, writing: Writing) -> Answer<Attempt> {
+    fn write(&self, key: &str, writing: Writing) -> Answer<Result<Moved, Found>> {
         let mut script = scripts::WRITE.key(key);
         let condition = if writing.expected.is_some() { "if" } else { "" };
         script
@@ -196,24 +180,23 @@ impl<C: KeyConnection> Values for RedisKeys<C> {
         Box::pin(async move {
             let (is_done, fields) = answer.await?;
             if !is_done {
-                return Found::of(fields).map(Attempt::Overtaken);
+                return Found::of(fields).map(Err);
             }
             let [_, _, version, was, ..] = fields;
             // An invalid version or nonce causes a refresh.
-            Ok(Attempt::Done {
-                version: version.and_then(|digits| number(&digits)).unwrap_or(0),
-                was: String::from_utf8(was.unwrap_or_default()).unwrap_or_default(),
-            })
+            let version = version.and_then(|digits| number(&digits)).unwrap_or(0);
+            let was = String::from_utf8(was.unwrap_or_default()).unwrap_or_default();
+            Ok(Ok(Moved::to(version, writing.nonce, was)))
         })
     }
 
-    fn clear(&self, key: &str, clearing: Clearing) -> Answer<Cleared> {
+    fn clear(&self, key: &str, clearing: Clearing) -> Answer<Moved> {
         let mut script = scripts::CLEAR.key(key);
         script.arg(&self.channel.name).arg(clearing.name);
-        script.arg(clearing.nonce).arg(clearing.version);
+        script.arg(&clearing.nonce).arg(clearing.version);
         script.arg(CLEARED_TTL_MS);
         script.arg(self.channel.kind.publish());
-        self.run(script)
+        self.change(script, clearing.nonce)
     }
 
     fn restore(&self, key: &str, copy: Restoring) -> Answer<bool> {
@@ -239,7 +222,8 @@ pub(super) fn milliseconds(time: Option<Duration>) -> String {
 pub(crate) fn can_inline(name: &str, value: &[u8]) -> bool {
     let nonce = "0".repeat(MAX_NONCE_BYTES);
     let inline = inlined(Some(value), Some(FOREVER));
-    let notification = notification(name, u64::MAX, &nonce, &nonce, &inline);
+    let longest = Moved::to(u64::MAX, nonce.clone(), nonce);
+    let notification = notification(name, &longest, &inline);
     let mut events = Vec::new();
     let Ok(header) = read_frame(&notification, &Limits::default(), &mut events) else {
         return false;
@@ -289,52 +273,41 @@ impl Found {
     fn of([format, payload, version, nonce, ttl, restored]: Fields) -> Result<Self, NotDone> {
         let lacks = |field| NotDone::Foreign(format!("it is a hash without `{field}`").into());
         let nonce = nonce.filter(|nonce| !nonce.is_empty());
-        let (payload, format) = match (payload, format, &nonce) {
+        let value = match (payload, format, &nonce) {
             // After a write whose notification was denied, a version alone is left.
-            (None, None, None) => return Ok(Self::Nothing),
-            (None, None, Some(_)) => {
-                let is_restored = restored == nonce;
-                let stamp = Stamp::of(version, nonce)?;
-                return Ok(Self::Cleared { stamp, is_restored });
-            }
+            (None, None, None) => return Ok(Self::default()),
+            (None, None, Some(_)) => None,
             (_, _, None) => return Err(lacks(NONCE)),
             (None, _, _) => return Err(lacks(VALUE)),
             (_, None, _) => return Err(lacks(FORMAT)),
-            (Some(payload), Some(format), Some(_)) => (payload, format),
+            (Some(payload), Some(format), Some(_)) => Some(Written {
+                format: text(FORMAT, format)?,
+                payload,
+                expires: ttl.is_some(),
+            }),
         };
-        Ok(Self::Value(Written {
-            format: text(FORMAT, format)?,
-            payload,
-            expires: ttl.is_some(),
+        Ok(Self {
             is_restored: restored == nonce,
             stamp: Stamp::of(version, nonce)?,
-        }))
+            value,
+        })
     }
 
-    pub(super) fn cleared(stamp: Stamp) -> Self {
-        let is_restored = false;
-        Self::Cleared { stamp, is_restored }
-    }
-
-    pub(crate) fn stamp(&self) -> Stamp {
-        match self {
-            Self::Nothing => Stamp::default(),
-            Self::Cleared { stamp, .. } => stamp.clone(),
-            Self::Value(written) => written.stamp.clone(),
+    pub(super) fn after(moved: &Moved, value: Option<Written>) -> Self {
+        Self {
+            stamp: moved.now.clone(),
+            value,
+            is_restored: false,
         }
     }
 
-    /// A process restored it after Redis lost it.
-    pub(crate) fn is_restored(&self) -> bool {
-        match self {
-            Self::Nothing => false,
-            Self::Cleared { is_restored, .. } => *is_restored,
-            Self::Value(written) => written.is_restored,
-        }
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.stamp == Stamp::default()
     }
 }
 
-fn notification(name: &str, version: u64, nonce: &str, was: &str, inlined: &[u8]) -> Vec<u8> {
+fn notification(name: &str, Moved { now, was }: &Moved, inlined: &[u8]) -> Vec<u8> {
+    let Stamp { version, nonce } = now;
     let notification = format!(
         r#"{{"event":"tidings.shared","data":{{"key":"{name}","version":{version},"nonce":"{nonce}","previous":"{was}""#
     );

@@ -31,11 +31,8 @@ impl<T: Shareable> ValueReplica<T> {
         let replica = self.snapshot()?;
         let can_be_lost =
             *replica.stamp() != Stamp::default() && replica.after_loss(WhenLost::Restore).is_lost();
-        let is_newer = replica.version() > found.stamp().version;
-        let is_due = match found {
-            Found::Nothing => true,
-            Found::Cleared { .. } | Found::Value(_) => found.is_restored() && is_newer,
-        };
+        let is_newer = replica.version() > found.stamp.version;
+        let is_due = found.is_nothing() || found.is_restored && is_newer;
         if !can_be_lost || !is_due || self.when_lost() != WhenLost::Restore {
             return None;
         }

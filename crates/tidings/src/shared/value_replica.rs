@@ -176,22 +176,24 @@ impl<T: Shareable> ValueReplica<T> {
     }
 
     fn apply_read(&self, found: Found) {
-        let written = match found {
-            Found::Nothing => return self.set_current(self.after_loss(self.snapshot().as_ref())),
-            Found::Cleared { stamp, .. } => return self.set_current(Snapshot::new(stamp, None)),
-            Found::Value(written) => written,
+        if found.is_nothing() {
+            return self.set_current(self.after_loss(self.snapshot().as_ref()));
+        }
+        let stamp = found.stamp;
+        let Some(written) = found.value else {
+            return self.set_current(Snapshot::new(stamp, None));
         };
-        let is_here = |snapshot: &Snapshot<T>| *snapshot.stamp() == written.stamp;
+        let is_here = |snapshot: &Snapshot<T>| *snapshot.stamp() == stamp;
         if self.current.borrow().snapshot().is_some_and(is_here) {
             return self.modify(Current::restored);
         }
         match self.decode(&written) {
             Ok(value) => {
-                let snapshot = Snapshot::new(written.stamp, Some(value));
+                let snapshot = Snapshot::new(stamp, Some(value));
                 self.set_current(snapshot.expiring(written.expires));
             }
             Err(error) => {
-                let stamp = Some(written.stamp);
+                let stamp = Some(stamp);
                 self.report(Problem { stamp, error });
             }
         }
@@ -489,11 +491,11 @@ mod tests {
     async fn reading_the_same_value_does_not_notify_watchers() {
         let replica = replica::<u32>();
         let mut changes = replica.current.subscribe();
-        replica.apply_read(Found::Nothing);
+        replica.apply_read(Found::default());
         assert!(changes.has_changed().unwrap(), "its absence is known");
         changes.mark_unchanged();
 
-        replica.apply_read(Found::Nothing);
+        replica.apply_read(Found::default());
         replica.became_unreachable(Instant::now());
         replica.confirm();
 

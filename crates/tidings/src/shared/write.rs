@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::error::shared::StoreError;
-use crate::keyspace::stamp::{Stamp, nonce};
-use crate::keyspace::value::{Attempt, Clearing, Found, Writing, can_inline};
+use crate::keyspace::stamp::{Moved, nonce};
+use crate::keyspace::value::{Clearing, Found, Writing, can_inline};
 use crate::shared::codec::encoded;
 use crate::shared::contained::ContainedDrop;
 use crate::shared::options::{Shareable, SharedOptions};
@@ -170,18 +170,19 @@ impl<T: Shareable> ValueReplica<T> {
     }
 
     pub(super) async fn clear(&self) -> Result<Snapshot<T>, StoreError> {
-        let (idle, nonce) = (self.refresh_state.idle(), nonce());
+        let idle = self.refresh_state.idle();
         let clearing = Clearing {
             name: self.name.to_string(),
-            nonce: nonce.clone(),
+            nonce: nonce(),
             version: self.version(),
         };
         let cleared = self
             .keyspace
             .request(|keys| keys.clear(&self.key, clearing))
             .await;
-        let (version, was) = cleared.map_err(|not_done| not_done.into_store_error(&self.name))?;
-        let snapshot = Snapshot::new(Stamp { version, nonce }, None);
+        let cleared = cleared.map_err(|not_done| not_done.into_store_error(&self.name));
+        let Moved { now, was } = cleared?;
+        let snapshot = Snapshot::new(now, None);
         Ok(self.settle(idle, Replaced { was, snapshot }).await)
     }
 
@@ -208,13 +209,15 @@ impl<T: Shareable> ValueReplica<T> {
         base: &Snapshot<T>,
         found: Found,
     ) -> Result<Snapshot<T>, StoreError> {
-        let found = match found {
-            Found::Nothing => return Ok(self.lose(base)),
-            Found::Cleared { stamp, .. } => Snapshot::new(stamp, None),
-            Found::Value(written) => {
+        if found.is_nothing() {
+            return Ok(self.lose(base));
+        }
+        let found = match found.value {
+            None => Snapshot::new(found.stamp, None),
+            Some(written) => {
                 let value = self.decode(&written);
                 let value = value.map_err(|error| StoreError::not_read(&self.name, error))?;
-                Snapshot::new(written.stamp, Some(value)).expiring(written.expires)
+                Snapshot::new(found.stamp, Some(value)).expiring(written.expires)
             }
         };
         // An absent value has no nonce: two absences cannot be told apart.
@@ -274,13 +277,12 @@ impl<T: Shareable> ValueReplica<T> {
         expected: Option<String>,
         options: &SharedOptions,
     ) -> Result<Result<Replaced<T>, Found>, StoreError> {
-        let nonce = nonce();
         let writing = Writing {
             name: self.name.to_string(),
             expected,
             format: self.format,
             payload: encoded.payload,
-            nonce: nonce.clone(),
+            nonce: nonce(),
             time_to_live: options.ttl,
             inline: encoded.inline,
             version: self.version(),
@@ -289,14 +291,12 @@ impl<T: Shareable> ValueReplica<T> {
             .keyspace
             .request(|keys| keys.write(&self.key, writing))
             .await;
-        match answer.map_err(|not_done| not_done.into_store_error(&self.name))? {
-            Attempt::Done { version, was } => {
-                let snapshot = Snapshot::new(Stamp { version, nonce }, Some(encoded.value));
-                let snapshot = snapshot.expiring(options.ttl.is_some());
-                Ok(Ok(Replaced { was, snapshot }))
-            }
-            Attempt::Overtaken(found) => Ok(Err(found)),
-        }
+        let written = answer.map_err(|not_done| not_done.into_store_error(&self.name))?;
+        Ok(written.map(|Moved { now, was }| {
+            let snapshot = Snapshot::new(now, Some(encoded.value));
+            let snapshot = snapshot.expiring(options.ttl.is_some());
+            Replaced { was, snapshot }
+        }))
     }
 
     /// Updates the replica with a write, or waits until it has something newer.

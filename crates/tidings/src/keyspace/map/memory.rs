@@ -2,9 +2,9 @@
 
 use crate::keyspace::answer::Answer;
 use crate::keyspace::map::stored::{StoredEntry, StoredMap, now};
-use crate::keyspace::map::{Found, Maps, Moved, NewEntry, Page, Written, notification_end};
+use crate::keyspace::map::{Found, Maps, NewEntry, Page, notification_end};
 use crate::keyspace::memory::{InMemory, MemoryKeys};
-use crate::keyspace::stamp::Stamp;
+use crate::keyspace::stamp::Moved;
 use crate::keyspace::value;
 use crate::namespace::MapKeys;
 
@@ -19,7 +19,7 @@ impl InMemory {
         let entry = self.map(keys).unexpired(field);
         Found {
             entry: entry.map(|entry| entry.bytes.clone()),
-            stamp: self.found(&keys.stamp).stamp(),
+            stamp: self.found(&keys.stamp).stamp,
             now: now(),
         }
     }
@@ -31,15 +31,10 @@ impl InMemory {
         field: Option<&str>,
         nonce: String,
     ) -> (Moved, Option<Vec<u8>>) {
-        let Stamp {
-            version,
-            nonce: was,
-        } = self.found(&keys.stamp).stamp();
-        let version = version + 1;
-        let moved = Moved { version, was };
-        let notification = keys.notification(field) + &notification_end(&moved, &nonce);
-        let stamp = value::Found::cleared(Stamp { version, nonce });
-        self.put(keys.stamp.clone(), stamp, None);
+        let was = self.found(&keys.stamp).stamp;
+        let moved = Moved::to(was.version + 1, nonce, was.nonce);
+        self.put(keys.stamp.clone(), value::Found::after(&moved, None), None);
+        let notification = keys.notification(field) + &notification_end(&moved);
         (moved, Some(notification.into_bytes()))
     }
 }
@@ -49,20 +44,20 @@ impl Maps for MemoryKeys {
         self.query(|stored| stored.entry(map, field))
     }
 
-    fn write_entry(&self, map: &MapKeys, new: NewEntry) -> Answer<Written> {
+    fn write_entry(&self, map: &MapKeys, new: NewEntry) -> Answer<Result<Moved, Found>> {
         let map = map.clone();
         self.change(move |stored| {
             if !stored.map(&map).allows(&new.field, &new.condition) {
-                return (Written::Not(stored.entry(&map, &new.field)), None);
+                return (Err(stored.entry(&map, &new.field)), None);
             }
             let (moved, notification) = stored.advance(&map, Some(&new.field), new.nonce.clone());
             stored.map(&map).write(new);
-            (Written::Done(moved), notification)
+            (Ok(moved), notification)
         })
     }
 
-    fn remove_entry(&self, map: &MapKeys, field: &str, nonce: &str) -> Answer<Moved> {
-        let (map, field, nonce) = (map.clone(), field.to_owned(), nonce.to_owned());
+    fn remove_entry(&self, map: &MapKeys, field: &str, nonce: String) -> Answer<Moved> {
+        let (map, field) = (map.clone(), field.to_owned());
         self.change(move |stored| {
             stored.map(&map).entries.remove(&field);
             stored.map(&map).leases.remove(&field);
@@ -70,8 +65,8 @@ impl Maps for MemoryKeys {
         })
     }
 
-    fn clear_map(&self, map: &MapKeys, nonce: &str) -> Answer<Moved> {
-        let (map, nonce) = (map.clone(), nonce.to_owned());
+    fn clear_map(&self, map: &MapKeys, nonce: String) -> Answer<Moved> {
+        let map = map.clone();
         self.change(move |stored| {
             *stored.map(&map) = StoredMap::default();
             stored.advance(&map, None, nonce)

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::keyspace::answer::{Answer, NotDone};
 use crate::keyspace::memory::MemoryKeys;
-use crate::keyspace::stamp::Stamp;
+use crate::keyspace::stamp::{Moved, Stamp};
 use crate::keyspace::value::{
-    Attempt, CLEARED_TTL_MS, Cleared, Clearing, Found, FoundStamp, Restoring, StampKeys, Values,
-    Writing, Written, inlined, notification,
+    CLEARED_TTL_MS, Clearing, Found, FoundStamp, Restoring, StampKeys, Values, Writing, Written,
+    inlined, notification,
 };
 
 impl Values for MemoryKeys {
@@ -20,7 +20,7 @@ impl Values for MemoryKeys {
         self.query(|stored| {
             let found = |keys: &StampKeys| {
                 Ok(FoundStamp {
-                    stamp: stored.found(&keys.stamp).stamp(),
+                    stamp: stored.found(&keys.stamp).stamp,
                     has_no_entries: false,
                 })
             };
@@ -28,40 +28,36 @@ impl Values for MemoryKeys {
         })
     }
 
-    fn write(&self, key: &str, writing: Writing) -> Answer<Attempt> {
+    fn write(&self, key: &str, writing: Writing) -> Answer<Result<Moved, Found>> {
         let key = key.to_owned();
         self.change(move |stored| {
             let found = stored.found(&key);
-            let (was, ttl) = (found.stamp().nonce, writing.time_to_live);
-            if writing.expected.is_some_and(|expected| expected != was) {
-                return (Attempt::Overtaken(found), None);
+            let expected = writing.expected;
+            if expected.is_some_and(|expected| expected != found.stamp.nonce) {
+                return (Err(found), None);
             }
-            let (version, nonce) = (next(&found, writing.version), writing.nonce);
-            let inline = inlined(writing.inline.as_deref(), ttl);
-            let notification = notification(&writing.name, version, &nonce, &was, &inline);
+            let ttl = writing.time_to_live;
             let value = Written {
                 format: writing.format.to_string(),
                 payload: writing.payload,
-                stamp: Stamp { version, nonce },
                 expires: ttl.is_some(),
-                is_restored: false,
             };
-            stored.put(key, Found::Value(value), ttl);
-            (Attempt::Done { version, was }, Some(notification))
+            let moved = next(found, writing.version, writing.nonce);
+            let inline = inlined(writing.inline.as_deref(), ttl);
+            let notification = notification(&writing.name, &moved, &inline);
+            stored.put(key, Found::after(&moved, Some(value)), ttl);
+            (Ok(moved), Some(notification))
         })
     }
 
-    fn clear(&self, key: &str, clearing: Clearing) -> Answer<Cleared> {
+    fn clear(&self, key: &str, clearing: Clearing) -> Answer<Moved> {
         let key = key.to_owned();
         self.change(move |stored| {
-            let found = stored.found(&key);
-            let (version, was) = (next(&found, clearing.version), found.stamp().nonce);
-            let Clearing { name, nonce, .. } = clearing;
-            let notification = notification(&name, version, &nonce, &was, br#","cleared":true"#);
-            let stamp = Stamp { version, nonce };
+            let moved = next(stored.found(&key), clearing.version, clearing.nonce);
+            let notification = notification(&clearing.name, &moved, br#","cleared":true"#);
             let ttl = Duration::from_millis(CLEARED_TTL_MS);
-            stored.put(key, Found::cleared(stamp), Some(ttl));
-            ((version, was), Some(notification))
+            stored.put(key, Found::after(&moved, None), Some(ttl));
+            (moved, Some(notification))
         })
     }
 
@@ -71,10 +67,13 @@ impl Values for MemoryKeys {
     }
 }
 
-/// Returns the version after the one found; if there is none, after that of the copy.
-fn next(found: &Found, copy: u64) -> u64 {
-    match found {
-        Found::Nothing => copy + 1,
-        found => found.stamp().version + 1,
-    }
+/// Returns the change to the version after the one found; if there is none, after that of the copy.
+fn next(found: Found, copy: u64, nonce: String) -> Moved {
+    let is_nothing = found.is_nothing();
+    let Stamp {
+        version,
+        nonce: was,
+    } = found.stamp;
+    let before = if is_nothing { copy } else { version };
+    Moved::to(before + 1, nonce, was)
 }

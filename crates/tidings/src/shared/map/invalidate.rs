@@ -12,8 +12,7 @@ use crate::error::failure::Failure;
 use crate::error::report;
 use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::error::shared::StoreError;
-use crate::keyspace::map::Moved;
-use crate::keyspace::stamp::{Stamp, nonce};
+use crate::keyspace::stamp::{Moved, nonce};
 use crate::shared::map::cache::Changed;
 use crate::shared::map::entry::{Entry, Key};
 use crate::shared::map::invalidations::{Generation, Next};
@@ -58,12 +57,12 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
     }
 
     pub(crate) async fn clear(&self) -> Result<(), StoreError> {
-        let (nonce, until) = (nonce(), self.lock().invalid.last());
-        let cleared = self.change(None, |keys| keys.clear_map(&self.keys, &nonce));
-        let Moved { version, was } = cleared.await?;
+        let until = self.lock().invalid.last();
+        let cleared = self.change(None, |keys| keys.clear_map(&self.keys, nonce()));
+        let Moved { now, was } = cleared.await?;
         let mut cache = self.lock();
         cache.invalid.confirm_all(until);
-        let changed = cache.receive(None, Stamp { version, nonce }, &was);
+        let changed = cache.receive(None, now, &was);
         drop(cache);
         self.watchers.notify(&changed);
         Ok(())
@@ -91,12 +90,12 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         field: &str,
         until: Generation,
     ) -> Result<(), StoreError> {
-        let (nonce, epoch) = (nonce(), self.refresh_state.epoch());
+        let epoch = self.refresh_state.epoch();
         let removed = self.change(Some(key), |keys| {
-            keys.remove_entry(&self.keys, field, &nonce)
+            keys.remove_entry(&self.keys, field, nonce())
         });
         let moved = removed.await?;
-        self.record_write((epoch, until), key, Entry::absent(), moved, nonce);
+        self.record_write((epoch, until), key, Entry::absent(), &moved);
         Ok(())
     }
 

@@ -11,8 +11,8 @@ use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::error::shared::StoreError;
 use crate::keyspace::Keyspace;
 use crate::keyspace::answer::Answer;
-use crate::keyspace::map::{Moved, NewEntry, WriteCondition, Written};
-use crate::keyspace::stamp::{Stamp, nonce};
+use crate::keyspace::map::{NewEntry, WriteCondition};
+use crate::keyspace::stamp::{Moved, nonce};
 use crate::shared::codec::encoded;
 use crate::shared::map::entry::{Entry, Key, entry_name, field_of};
 use crate::shared::map::invalidations::Generation;
@@ -106,7 +106,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         field: &str,
         new: NewValue<V>,
     ) -> Result<Option<Entry<V>>, StoreError> {
-        let (nonce, since) = (nonce(), (self.refresh_state.epoch(), new.since));
+        let since = (self.refresh_state.epoch(), new.since);
         let requested = Instant::now();
         let (payload, value) = new.encoded.unzip();
         let ttl = new.ttl;
@@ -116,22 +116,22 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
             format: self.format,
             payload,
             ttl,
-            nonce: nonce.clone(),
+            nonce: nonce(),
             condition: new.condition,
         };
         let written = self.change(Some(key), |keys| keys.write_entry(&self.keys, new));
         match written.await? {
-            Written::Not(found) => {
+            Err(found) => {
                 self.lock().forget(key);
                 Ok(Some(self.found(field, &found, requested)))
             }
-            Written::Done(moved) => {
+            Ok(moved) => {
                 let entry = Entry {
-                    nonce: nonce.as_str().into(),
+                    nonce: moved.now.nonce.as_str().into(),
                     value: Ok(value.as_deref().cloned()),
                     until: ttl.map(|ttl| requested + ttl),
                 };
-                self.record_write(since, key, entry, moved, nonce);
+                self.record_write(since, key, entry, &moved);
                 Ok(None)
             }
         }
@@ -143,8 +143,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         (epoch, since): (ConnectionEpoch, Generation),
         key: &K,
         entry: Entry<V>,
-        Moved { version, was }: Moved,
-        nonce: String,
+        Moved { now, was }: &Moved,
     ) {
         let is_same_epoch = self.refresh_state.epoch() == epoch;
         let mut cache = self.lock();
@@ -153,8 +152,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
             // It may be from a server that is no longer the master.
             return cache.forget(key);
         }
-        let now = Stamp { version, nonce };
-        let changed = cache.record_write(key, entry, &now, &was);
+        let changed = cache.record_write(key, entry, now, was);
         drop(cache);
         self.watchers.notify(&changed);
     }
