@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_executor::block_on;
+use futures_util::StreamExt;
 use tidings::{Bus, HandlerError, NodeId, RequestError, SendError, StartError, memory};
 use tidings_testkit::{Collected, Redis, free_port, memory_url};
 use tokio::runtime::Runtime;
@@ -269,6 +270,24 @@ fn a_stream_ends_after_its_runtime_has_ended() {
     Runtime::new().unwrap().block_on(async {
         soon("a shutdown", bus.shutdown(SOON)).await.unwrap();
         assert_eq!(soon("the stream", ticks.next()).await, None);
+    });
+}
+
+#[test]
+fn each_watch_ends_after_its_runtime_has_ended() {
+    let gone = Runtime::new().unwrap();
+    let bus = gone.block_on(start(&memory_url()));
+    let price = bus.shared::<u64>("price").unwrap();
+    let stock = bus.map::<String, u64>("stock").unwrap();
+    let (price, apples) = (price.watch(), stock.watch(&"apples".to_owned()));
+    let (all, members) = (stock.watch_all(), bus.watch_members());
+    drop(gone);
+
+    Runtime::new().unwrap().block_on(async {
+        soon("the watch of a value", price.count()).await;
+        soon("the watch of an entry", apples.count()).await;
+        soon("the watch of a map", all.count()).await;
+        soon("the watch of the members", members.count()).await;
     });
 }
 

@@ -138,7 +138,6 @@ fn replica<T: Shareable>(inner: &Inner, name: &str) -> Arc<ValueReplica<T>> {
         runtime: inner.runtime.clone(),
         keyspace: Arc::clone(&inner.keyspace),
         reports: Arc::clone(&inner.reports),
-        stage: inner.stage.subscribe(),
         when_lost: Mutex::default(),
     });
     let keyspace: Arc<dyn Replica> = Arc::clone(&replica) as _;

@@ -100,6 +100,11 @@ impl SendFailure {
             _ => Self::Closed,
         }
     }
+
+    /// Returns true if it is the end of the bus.
+    pub(crate) fn is_end(&self) -> bool {
+        matches!(self, Self::Closed | Self::RuntimeEnded)
+    }
 }
 
 impl fmt::Display for SendFailure {

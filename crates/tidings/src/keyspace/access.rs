@@ -96,6 +96,12 @@ impl KeyspaceAccess {
         self.availability.subscribe()
     }
 
+    /// Waits for the end of the bus.
+    pub(crate) async fn ended(&self) {
+        let is_end = |state: &Availability| state.as_ref().is_err_and(SendFailure::is_end);
+        let _ = self.watch().wait_for(is_end).await;
+    }
+
     pub(crate) fn patience(&self) -> Duration {
         self.patience
     }

@@ -33,7 +33,6 @@ use crate::shared::replica::{Replica, in_time};
 use crate::shared::snapshot::{Current, Problem, Snapshot};
 use crate::shared::updates::Updates;
 use crate::task::mutex::Mutex;
-use crate::task::stage::Stage;
 
 pub(crate) struct ValueReplica<T> {
     pub(crate) name: Arc<str>,
@@ -45,7 +44,6 @@ pub(crate) struct ValueReplica<T> {
     pub(crate) runtime: Handle,
     pub(crate) keyspace: Arc<KeyspaceAccess>,
     pub(crate) reports: Arc<Reports>,
-    pub(crate) stage: watch::Receiver<Stage>,
     pub(crate) when_lost: Mutex<WhenLost>,
 }
 
@@ -381,6 +379,7 @@ mod tests {
     use super::*;
     use crate::observe::health::Counts;
     use crate::shared::contained::contained;
+    use crate::task::stage::Stage;
 
     fn replica<T: Shareable>() -> ValueReplica<T> {
         let stage = watch::channel(Stage::Open).1;
@@ -389,12 +388,11 @@ mod tests {
             key: "tidings:{default}:shared:limit".to_owned(),
             format: Format::Json,
             current: watch::Sender::new(Current::Unread),
-            refresh_state: RefreshState::new(Arc::default(), stage.clone(), watch::channel(()).1),
+            refresh_state: RefreshState::new(Arc::default(), stage, watch::channel(()).1),
             updates: Updates::default(),
             runtime: Handle::current(),
             keyspace: Arc::new(KeyspaceAccess::new(Duration::from_secs(1))),
             reports: Arc::new(Reports::new(Arc::new(Counts::new()))),
-            stage,
             when_lost: Mutex::default(),
         }
     }

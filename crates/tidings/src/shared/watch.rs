@@ -9,7 +9,6 @@ use tokio::sync::Notify;
 use crate::shared::options::Shareable;
 use crate::shared::snapshot::Snapshot;
 use crate::shared::value_replica::ValueReplica;
-use crate::task::stage::{Stage, reached};
 use crate::task::watch::Watch;
 
 /// A [`Watch`] of a shared value, from [`Shared::watch`](crate::Shared::watch).
@@ -21,21 +20,21 @@ pub type SharedWatch<T> = Watch<Snapshot<T>>;
 pub(super) fn watch<T: Shareable>(replica: Arc<ValueReplica<T>>) -> SharedWatch<T> {
     let look = Arc::new(Notify::new());
     let looks = Arc::clone(&look);
-    let (here, stage) = (replica.current.subscribe(), replica.stage.clone());
+    let here = replica.current.subscribe();
     // It holds the replica, so that the caller need not hold the `Shared`.
     let snapshots = unfold(
-        (replica, here, stage, looks),
-        |(replica, mut here, mut stage, looks)| async move {
+        (replica, here, looks),
+        |(replica, mut here, looks)| async move {
             loop {
                 tokio::select! {
                     biased;
                     () = looks.notified() => {}
                     changed = here.changed() => changed.ok()?,
-                    _ = reached(&mut stage, Stage::Leaving) => return None,
+                    () = replica.keyspace.ended() => return None,
                 }
                 let snapshot = here.borrow_and_update().snapshot().cloned();
                 if let Some(snapshot) = snapshot {
-                    return Some((snapshot, (replica, here, stage, looks)));
+                    return Some((snapshot, (replica, here, looks)));
                 }
             }
         },

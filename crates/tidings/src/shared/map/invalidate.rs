@@ -109,7 +109,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
                 return;
             }
             let reason = availability.borrow_and_update().as_ref().err().cloned();
-            if reason.as_ref().is_some_and(has_ended) {
+            if reason.as_ref().is_some_and(SendFailure::is_end) {
                 return;
             }
             if reason.is_none() && self.send_next(next).await {
@@ -190,7 +190,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
                 }
                 drop(cache);
                 let reason = replica.keyspace.watch().borrow().as_ref().err().cloned();
-                if reason.as_ref().is_some_and(has_ended) {
+                if reason.as_ref().is_some_and(SendFailure::is_end) {
                     return replica.give_up();
                 }
             }
@@ -226,14 +226,10 @@ fn is_permanent(error: &StoreError) -> bool {
     match error {
         StoreError::Unconfirmed { why, .. } => {
             let (Unconfirmed::NotSent(reason) | Unconfirmed::Unknown(reason)) = why;
-            has_ended(reason)
+            reason.is_end()
         }
         _ => true,
     }
-}
-
-fn has_ended(reason: &SendFailure) -> bool {
-    matches!(reason, SendFailure::Closed | SendFailure::RuntimeEnded)
 }
 
 /// Concurrent changes during an outage: the map is in memory, and the tests hold its operations

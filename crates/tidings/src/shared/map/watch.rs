@@ -6,9 +6,7 @@ use futures_util::stream::unfold;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Duration, sleep};
 
-use crate::error::send_failure::SendFailure;
 use crate::error::shared::LoadError;
-use crate::keyspace::access::Availability;
 use crate::shared::map::entry::{Entry, Key};
 use crate::shared::map::replica::MapReplica;
 use crate::shared::map::watchers::MapChange;
@@ -40,15 +38,14 @@ pub type MapWatch<K> = Watch<MapChange<K>>;
 
 pub(crate) fn watch_all<K: Key, V: Shareable>(replica: &Arc<MapReplica<K, V>>) -> MapWatch<K> {
     let pending = replica.watchers.watch_all();
-    let way = replica.keyspace.watch();
     // The replica receives changes only while it exists.
-    let watching = (pending, way, Arc::clone(replica));
-    Watch::new(unfold(watching, async |mut watching| {
-        let (pending, way, _) = &mut watching;
+    let watching = (pending, Arc::clone(replica));
+    Watch::new(unfold(watching, async |watching| {
+        let (pending, replica) = &watching;
         let change = tokio::select! {
             biased;
             change = pending.next() => change,
-            () = closed(way) => return None,
+            () = replica.keyspace.ended() => return None,
         };
         Some((change, watching))
     }))
@@ -63,7 +60,6 @@ pub(crate) fn watch_entry<K: Key, V: Shareable>(
         look: Arc::clone(&look),
         changed: replica.watchers.watch(key),
         known: replica.peek(key).map(|entry| identity(&entry)),
-        way: replica.keyspace.watch(),
         replica: Arc::clone(replica),
         key: key.clone(),
     };
@@ -80,19 +76,17 @@ struct Following<K: Key, V: Shareable> {
     changed: watch::Receiver<()>,
     /// The [`identity`] of the state that was returned last.
     known: Option<Arc<str>>,
-    way: watch::Receiver<Availability>,
     replica: Arc<MapReplica<K, V>>,
     key: K,
 }
 
 impl<K: Key, V: Shareable> Following<K, V> {
     async fn next(&mut self) -> Option<EntryState<V>> {
-        let mut way = self.way.clone();
         let keyspace = Arc::clone(&self.replica.keyspace);
         tokio::select! {
             biased;
             latest = keyspace.in_runtime(self.newest()) => latest,
-            () = closed(&mut way) => None,
+            () = keyspace.ended() => None,
         }
     }
 
@@ -119,13 +113,12 @@ impl<K: Key, V: Shareable> Following<K, V> {
     async fn read(&mut self) -> (Arc<str>, EntryState<V>) {
         loop {
             // What changes from here on is another change.
-            let mut way = self.way.clone();
-            way.mark_unchanged();
+            let mut availability = self.replica.keyspace.watch();
             match self.replica.read(&self.key).await {
                 Ok(entry) => return (identity(&entry), EntryState::of(entry.value)),
                 Err(LoadError::Unread { .. }) => {
                     tokio::select! {
-                        _ = way.changed() => {}
+                        _ = availability.changed() => {}
                         () = sleep(RETRY) => {}
                     }
                 }
@@ -160,13 +153,6 @@ fn identity<V>(entry: &Entry<V>) -> Arc<str> {
         Ok(None) => "".into(),
         _ => Arc::clone(&entry.nonce),
     }
-}
-
-/// Waits for the end of the bus.
-async fn closed(way: &mut watch::Receiver<Availability>) {
-    let is_closed =
-        |way: &Availability| matches!(way, Err(SendFailure::Closed | SendFailure::RuntimeEnded));
-    let _ = way.wait_for(is_closed).await;
 }
 
 #[cfg(test)]
