@@ -249,6 +249,13 @@ impl<T> Current<T> {
         }
     }
 
+    /// What watchers can tell apart.
+    pub(crate) fn observable(&self) -> impl PartialEq {
+        let snapshot = self.snapshot();
+        let state = snapshot.map(|snapshot| (snapshot.stamp(), snapshot.is_lost()));
+        (state, self.problem().is_some())
+    }
+
     /// The stamp that was read last, decodable or not; `None` if only another read can tell whether
     /// Redis still holds it.
     pub(crate) fn stamp(&self) -> Option<Stamp> {

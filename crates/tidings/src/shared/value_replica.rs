@@ -94,21 +94,14 @@ impl<T: Shareable> ValueReplica<T> {
         is_replaced: impl FnOnce(&Stamp) -> bool,
         snapshot: &Snapshot<T>,
     ) -> Option<Followed<T>> {
-        let mut followed = None;
-        self.current.send_if_modified(|current| {
+        let mut next = None;
+        let former = self.replace(|current| {
             let is_next = current.stamp().as_ref().is_some_and(is_replaced);
             let known = current.snapshot().filter(|_| is_next);
-            let Some(next) = known.map(|known| snapshot.as_stale_as(known)) else {
-                return false;
-            };
-            let former = std::mem::replace(current, Current::Known(next.clone()));
-            followed = Some(Followed {
-                snapshot: next,
-                former,
-            });
-            true
-        });
-        followed
+            next = known.map(|known| snapshot.as_stale_as(known));
+            next.clone().map(Current::Known)
+        })?;
+        next.map(|snapshot| Followed { snapshot, former })
     }
 
     /// As [`follow`](Self::follow), for a write of this process, which also replaces an unread
@@ -125,22 +118,14 @@ impl<T: Shareable> ValueReplica<T> {
         self.follow(was, snapshot)
     }
 
-    /// Sets the value that was read. Watchers are notified if the value, its loss or its problem
-    /// changed.
+    /// Sets the value that was read.
     fn set_current(&self, snapshot: Snapshot<T>) {
-        let mut former = Current::Unread;
         let next = snapshot.clone();
-        self.current.send_if_modified(|current| {
-            let before = current.snapshot();
-            let is_same = before.is_some_and(|before| {
-                (before.stamp(), before.is_lost()) == (snapshot.stamp(), snapshot.is_lost())
-            });
-            let is_other = !is_same || current.problem().is_some();
-            former = std::mem::replace(current, Current::Known(snapshot));
-            is_other
-        });
-        // Reports, and dropping a value, run the application's code, which must not run under the lock.
-        self.report_loss(&former, &next);
+        let former = self.replace(|_| Some(Current::Known(snapshot)));
+        // Reports run the application's code, which must not run under the lock.
+        if let Some(former) = former {
+            self.report_loss(&former, &next);
+        }
     }
 
     /// Reports changes that Redis has lost, if it holds the second of these after the first.
@@ -154,23 +139,22 @@ impl<T: Shareable> ValueReplica<T> {
         }
     }
 
-    /// Changes the state of the current value. Watchers are notified if the value was unread
-    /// before, was lost or restored, or began or ceased to be undecodable.
-    fn modify(&self, modify: impl FnOnce(&Current<T>) -> Option<Current<T>>) {
-        let observable = |current: &Current<T>| {
-            let snapshot = current.snapshot();
-            let is_lost = snapshot.is_some_and(Snapshot::is_lost);
-            (snapshot.is_some(), is_lost, current.problem().is_some())
-        };
+    /// Replaces the current value by the next one, if there is one. Watchers are notified if it has
+    /// another stamp, was lost or restored, or began or ceased to be undecodable.
+    ///
+    /// Returns the former value. The caller drops it, which runs the application's code, outside of
+    /// the lock.
+    fn replace(&self, next: impl FnOnce(&Current<T>) -> Option<Current<T>>) -> Option<Current<T>> {
         let mut former = None;
         self.current.send_if_modified(|current| {
-            let before = observable(current);
-            if let Some(modified) = modify(current) {
-                former = Some(std::mem::replace(current, modified));
-            }
-            observable(current) != before
+            let Some(next) = next(current) else {
+                return false;
+            };
+            let is_other = next.observable() != current.observable();
+            former = Some(std::mem::replace(current, next));
+            is_other
         });
-        drop(former);
+        former
     }
 
     fn apply_read(&self, found: Found) {
@@ -183,7 +167,8 @@ impl<T: Shareable> ValueReplica<T> {
         };
         let is_here = |snapshot: &Snapshot<T>| *snapshot.stamp() == stamp;
         if self.current.borrow().snapshot().is_some_and(is_here) {
-            return self.modify(Current::restored);
+            self.replace(Current::restored);
+            return;
         }
         match self.decode(&written) {
             Ok(value) => {
@@ -201,7 +186,7 @@ impl<T: Shareable> ValueReplica<T> {
     fn report(&self, problem: Problem) {
         let mut is_new = true;
         let words = crate::report(&problem.error).to_string();
-        self.modify(|current| {
+        self.replace(|current| {
             let is_same = |known: &Problem| {
                 known.stamp == problem.stamp && crate::report(&known.error).to_string() == words
             };
@@ -323,7 +308,7 @@ impl<T: Shareable> Replica for ValueReplica<T> {
     }
 
     fn confirm(&self) {
-        self.modify(Current::confirmed);
+        self.replace(Current::confirmed);
     }
 
     fn refresh(
@@ -354,7 +339,7 @@ impl<T: Shareable> Replica for ValueReplica<T> {
     }
 
     fn became_unreachable(&self, since: Instant) {
-        self.modify(|current| {
+        self.replace(|current| {
             current
                 .snapshot()
                 .map(|snapshot| Current::Known(snapshot.stale(since)))
