@@ -1,9 +1,11 @@
 //! The registered watchers of a map, and the changes that each has not received yet. No I/O.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Weak};
 
+use foldhash::fast::RandomState;
+use hashlink::LinkedHashSet;
 use tokio::sync::{Notify, watch};
 
 use crate::shared::map::cache::Changed;
@@ -94,7 +96,10 @@ impl<K: Clone + Eq + Hash> Watchers<K> {
 
     pub(crate) fn watch_all(&self) -> Arc<PendingChanges<K>> {
         let pending = Arc::new(PendingChanges {
-            state: Mutex::default(),
+            state: Mutex::new(WatchersState {
+                is_all: false,
+                keys: LinkedHashSet::default(),
+            }),
             grown: Notify::new(),
         });
         self.maps.lock().push(Arc::downgrade(&pending));
@@ -110,26 +115,16 @@ pub(crate) struct PendingChanges<K> {
 
 struct WatchersState<K> {
     is_all: bool,
-    keys: HashSet<K>,
-    order: VecDeque<K>,
-}
-
-impl<K> Default for WatchersState<K> {
-    fn default() -> Self {
-        Self {
-            is_all: false,
-            keys: HashSet::new(),
-            order: VecDeque::new(),
-        }
-    }
+    /// In the order of their first change.
+    keys: LinkedHashSet<K, RandomState>,
 }
 
 impl<K: Clone + Eq + Hash> PendingChanges<K> {
     fn put(&self, keys: &[K]) {
         let mut state = self.state.lock();
-        for key in keys.iter().cloned() {
-            if !state.is_all && state.keys.insert(key.clone()) {
-                state.order.push_back(key);
+        for key in keys {
+            if !state.is_all && !state.keys.contains(key) {
+                state.keys.insert(key.clone());
             }
         }
         let is_full = state.keys.len() > MAX_PENDING;
@@ -141,11 +136,10 @@ impl<K: Clone + Eq + Hash> PendingChanges<K> {
     }
 
     fn put_all(&self) {
-        let all = WatchersState {
-            is_all: true,
-            ..WatchersState::default()
-        };
-        let former = std::mem::replace(&mut *self.state.lock(), all);
+        let mut state = self.state.lock();
+        state.is_all = true;
+        let former = std::mem::take(&mut state.keys);
+        drop(state);
         drop(former);
         self.grown.notify_one();
     }
@@ -155,9 +149,7 @@ impl<K: Clone + Eq + Hash> PendingChanges<K> {
         if std::mem::take(&mut state.is_all) {
             return Some(MapChange::All);
         }
-        let key = state.order.pop_front()?;
-        state.keys.remove(&key);
-        Some(MapChange::Entry(key))
+        state.keys.pop_front().map(MapChange::Entry)
     }
 
     pub(crate) async fn next(&self) -> MapChange<K> {
