@@ -208,11 +208,15 @@ mod tests {
     const ID: NodeId = NodeId::new(7);
 
     fn described(name: &str) -> String {
-        let profile = Profile {
+        joined(&Profile {
             name: name.to_owned(),
             role: Some("api".to_owned()),
             ..Profile::default()
-        };
+        })
+    }
+
+    /// The description as the script of a join writes it.
+    fn joined(profile: &Profile) -> String {
         let description = profile.description(ID);
         description.replacen('{', r#"{"started":1700000000000,"#, 1)
     }
@@ -239,14 +243,11 @@ mod tests {
     #[test]
     fn a_member_with_another_kind_of_pubsub_is_found() {
         let listed = |pubsub: Option<PubSub>| {
-            let name = "shop-1".to_owned();
-            let profile = Profile {
-                name,
+            let description = joined(&Profile {
+                name: "shop-1".to_owned(),
                 pubsub,
                 ..Profile::default()
-            };
-            let description = profile.description(ID);
-            let description = description.replacen('{', r#"{"started":1700000000000,"#, 1);
+            });
             let members = vec![(ID, "hostile".to_owned()), (ID, description)];
             Listed { change: 1, members }
         };
@@ -262,17 +263,12 @@ mod tests {
     fn a_member_misses_events_if_only_one_of_two_has_a_journal() {
         use JournalUse::{Follows, None, Writes};
         let listed = |journal| {
-            let profile = Profile {
-                name: "shop-1".to_owned(),
+            let description = joined(&Profile {
                 journal,
                 ..Profile::default()
-            };
-            let description = profile.description(ID);
-            let description = description.replacen('{', r#"{"started":1700000000000,"#, 1);
-            Listed {
-                change: 1,
-                members: vec![(ID, description)],
-            }
+            });
+            let members = vec![(ID, description)];
+            Listed { change: 1, members }
         };
         for (other, own, is_refused) in [
             (None, None, false),
