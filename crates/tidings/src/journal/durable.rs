@@ -216,8 +216,8 @@ mod tests {
 
     use super::*;
     use crate::event::position::JournalPosition;
-    use crate::keyspace::journal::memory::MemoryJournal;
     use crate::keyspace::journal::positions::Positions as _;
+    use crate::keyspace::memory::MemoryKeys;
     use crate::memory;
     use crate::observe::journal::JournalMeter;
 
@@ -233,7 +233,7 @@ mod tests {
 
     impl Bus {
         /// Starts the bus with this number, and its task.
-        async fn start(journal: &MemoryJournal, number: u128) -> Self {
+        async fn start(journal: &MemoryKeys, number: u128) -> Self {
             let limits = (Duration::from_secs(9), 7);
             let meter = Arc::new(JournalMeter::new());
             let name = "billing".to_owned();
@@ -268,12 +268,13 @@ mod tests {
         }
     }
 
-    fn journal() -> MemoryJournal {
+    fn journal() -> MemoryKeys {
         let name = format!("{:016x}", fastrand::u64(..));
-        MemoryJournal::new(memory::Place::of(&name, "shop"))
+        let place = memory::Place::of(&name, "shop");
+        MemoryKeys { place }
     }
 
-    async fn stored(journal: &MemoryJournal) -> Option<Place> {
+    async fn stored(journal: &MemoryKeys) -> Option<Place> {
         let all = journal.positions().await.unwrap();
         all[0].place.as_deref().and_then(|place| place.parse().ok())
     }

@@ -6,7 +6,7 @@ pub(crate) mod find;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod leases;
-pub(crate) mod memory;
+mod memory;
 pub(crate) mod positions;
 mod reply;
 mod scripts;

@@ -9,7 +9,6 @@ use futures_util::future::BoxFuture;
 
 use crate::error::connect::ConnectError;
 use crate::keyspace::journal::JournalStore;
-use crate::keyspace::journal::memory::MemoryJournal;
 use crate::keyspace::memory::MemoryKeys;
 use crate::memory::{Inbox, Place};
 use crate::observe::health::TopologyKind;
@@ -65,7 +64,9 @@ impl JournalTransport for Memory {
         &self,
         appending: Arc<Appending>,
     ) -> Result<JournalConnected, ConnectError> {
-        let store: Arc<dyn JournalStore> = Arc::new(MemoryJournal::new(Arc::clone(&self.place)));
+        let store: Arc<dyn JournalStore> = Arc::new(MemoryKeys {
+            place: Arc::clone(&self.place),
+        });
         let sending = MemorySendHalf::over(&self.place);
         let redirect: Redirected = Arc::new(|_| {});
         Ok(JournalConnected {

@@ -13,9 +13,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::acl::{Needs, Permissions};
 use crate::event::numbers::Numbers;
-use crate::keyspace::journal::memory::MemoryJournal;
 use crate::keyspace::journal::stream::RedisJournal;
 use crate::keyspace::journal::{JournalStore, Page};
+use crate::keyspace::memory::MemoryKeys;
 use crate::memory::Place;
 use crate::namespace::{JournalKeys, Namespace};
 use crate::resp::{self, Client};
@@ -104,7 +104,7 @@ pub(crate) async fn both() -> (Server, [Arc<dyn JournalStore>; 2]) {
     let server = Server::start().await;
     let place = Place::of(&format!("{:016x}", fastrand::u64(..)), "shop");
     let redis: Arc<dyn JournalStore> = Arc::new(server.journal().await);
-    let memory = Arc::new(MemoryJournal::new(place));
+    let memory = Arc::new(MemoryKeys { place });
     (server, [redis, memory])
 }
 

@@ -15,31 +15,19 @@ use crate::keyspace::journal::settings::ServerSettings;
 use crate::keyspace::journal::stored::{StoredJournal, now};
 use crate::keyspace::journal::{JournalStore, Page, Uses};
 use crate::keyspace::memory::MemoryKeys;
-use crate::memory::Place;
 
-/// The journal of a [`Place`].
-#[derive(Clone, Debug)]
-pub(crate) struct MemoryJournal {
-    keys: MemoryKeys,
-}
-
-impl MemoryJournal {
-    pub(crate) fn new(place: Arc<Place>) -> Self {
-        let keys = MemoryKeys { place };
-        Self { keys }
-    }
-
+impl MemoryKeys {
     fn run<T: Send + 'static>(&self, run: impl FnOnce(&mut StoredJournal) -> T) -> Answered<T> {
-        let answer = run(&mut self.keys.lock().journal);
+        let answer = run(&mut self.lock().journal);
         Box::pin(ready(Ok(answer)))
     }
 
     fn page_after(&self, after: JournalPosition, count: usize) -> Page {
-        self.keys.lock().journal.page(after.next(), None, count)
+        self.lock().journal.page(after.next(), None, count)
     }
 }
 
-impl JournalStore for MemoryJournal {
+impl JournalStore for MemoryKeys {
     fn check(&self, _: Uses) -> Answered<()> {
         Box::pin(ready(Ok(())))
     }
@@ -62,7 +50,7 @@ impl JournalStore for MemoryJournal {
     fn read_after(&self, after: JournalPosition, count: usize, block: Duration) -> Answered<Page> {
         let this = self.clone();
         Box::pin(async move {
-            let added = Arc::clone(&this.keys.lock().journal.added);
+            let added = Arc::clone(&this.lock().journal.added);
             let mut added = pin!(added.notified());
             // An entry that is added after the look is not missed.
             added.as_mut().enable();
@@ -119,7 +107,7 @@ impl JournalStore for MemoryJournal {
     }
 }
 
-impl Positions for MemoryJournal {
+impl Positions for MemoryKeys {
     fn take(&self, claim: &Claim) -> Answered<Taken> {
         self.run(|stored| stored.take(claim))
     }
