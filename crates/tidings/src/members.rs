@@ -21,11 +21,11 @@ use crate::error::members::MembersError;
 use crate::error::start::StartError;
 use crate::keyspace::Keyspace;
 use crate::keyspace::access::KeyspaceAccess;
-use crate::keyspace::member_list::{Keys, Listed};
+use crate::keyspace::member_list::Listed;
 use crate::members::lease::{Membership, MembershipState};
 use crate::members::profile::{JournalUse, Profile};
 use crate::members::view::View;
-use crate::namespace::Namespace;
+use crate::namespace::{MemberKeys, Namespace};
 
 /// The maximum wait for the members at the start.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -33,7 +33,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The membership of this bus and its view of all members.
 #[derive(Debug)]
 pub(crate) struct Members {
-    pub(crate) keys: Keys,
+    pub(crate) keys: MemberKeys,
     pub(crate) membership: Arc<Membership>,
     pub(crate) profile: Profile,
     /// Created at the first use.
@@ -43,7 +43,7 @@ pub(crate) struct Members {
 impl Members {
     pub(crate) fn new(namespace: &Namespace, profile: Profile) -> Self {
         Self {
-            keys: Keys::of(namespace),
+            keys: namespace.members(),
             membership: Arc::new(Membership::new()),
             profile,
             view: OnceLock::new(),

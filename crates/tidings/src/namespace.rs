@@ -72,19 +72,14 @@ impl Namespace {
         }
     }
 
-    /// The key of the member list: the end of each member's lease.
-    pub(crate) fn members(&self) -> String {
-        format!("{}:members", self.channel())
-    }
-
-    /// The key of the members' descriptions.
-    pub(crate) fn descriptions(&self) -> String {
-        format!("{}:member-profiles", self.channel())
-    }
-
-    /// The key of the times at which members last renewed their leases.
-    pub(crate) fn renewals(&self) -> String {
-        format!("{}:member-renewals", self.channel())
+    /// The keys of the member list.
+    pub(crate) fn members(&self) -> MemberKeys {
+        let key = |kind| format!("{}:{kind}", self.channel());
+        MemberKeys {
+            members: key("members"),
+            descriptions: key("member-profiles"),
+            renewals: key("member-renewals"),
+        }
     }
 }
 
@@ -109,6 +104,18 @@ pub(crate) struct MapKeys {
     pub(crate) stamp: String,
     /// The hash of the leases of running loaders.
     pub(crate) loading: String,
+}
+
+/// The keys of a member list.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct MemberKeys {
+    /// A sorted set: the end of each member's lease, in milliseconds of Redis's clock.
+    pub(crate) members: String,
+    /// A hash: the description of each member.
+    pub(crate) descriptions: String,
+    /// A hash: the time of the last renewal, the long gaps between renewals, and the number of the
+    /// last change.
+    pub(crate) renewals: String,
 }
 
 #[cfg(test)]

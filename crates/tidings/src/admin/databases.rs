@@ -51,7 +51,7 @@ async fn has_namespace(asking: &Asking<'_>, number: u64, namespace: &Namespace) 
     let () = asking.ask("SELECT", select).await?;
     let mut exists = redis::cmd("EXISTS");
     exists
-        .arg(namespace.members())
+        .arg(namespace.members().members)
         .arg(namespace.journal().stream);
     let keys: u64 = asking.ask("EXISTS", exists).await?;
     Some(keys > 0)

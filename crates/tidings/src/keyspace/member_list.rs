@@ -8,7 +8,7 @@ use tidings_codec::NodeId;
 
 use crate::keyspace::answer::Answer;
 use crate::keyspace::redis::{KeyConnection, RedisKeys};
-use crate::namespace::Namespace;
+use crate::namespace::MemberKeys;
 use crate::task::milliseconds;
 
 mod memory;
@@ -28,18 +28,6 @@ const SCAN_LIMIT: usize = 64;
 
 /// The maximal lease that is read from a description, which may be forged.
 const MAX_LEASE: Duration = Duration::from_hours(24);
-
-/// The keys of a member list.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Keys {
-    /// A sorted set: the end of each member's lease, in milliseconds of Redis's clock.
-    members: String,
-    /// A hash: the description of each member.
-    descriptions: String,
-    /// A hash: the time of the last renewal, the long gaps between renewals, and the number of the
-    /// last change.
-    renewals: String,
-}
 
 /// One renewal of a lease.
 #[derive(Clone, Debug)]
@@ -78,27 +66,19 @@ pub(crate) struct Listed {
 pub(crate) trait MemberList {
     /// Joins or renews the lease of a member, removes expired members, and sends notifications of
     /// joins and departures.
-    fn renew(&self, keys: &Keys, renewal: Renewal) -> Answer<Renewed>;
+    fn renew(&self, keys: &MemberKeys, renewal: Renewal) -> Answer<Renewed>;
 
     /// Removes a member that leaves.
-    fn leave(&self, keys: &Keys, id: NodeId) -> Answer<()>;
+    fn leave(&self, keys: &MemberKeys, id: NodeId) -> Answer<()>;
 
     /// Returns all members, without those that have expired while no member renewed.
-    fn list(&self, keys: &Keys) -> Answer<Listed>;
+    fn list(&self, keys: &MemberKeys) -> Answer<Listed>;
 
     /// Returns the descriptions of these members, in order; `None` for an id that is not listed.
-    fn describe(&self, keys: &Keys, ids: &[NodeId]) -> Answer<Vec<Option<String>>>;
+    fn describe(&self, keys: &MemberKeys, ids: &[NodeId]) -> Answer<Vec<Option<String>>>;
 }
 
-impl Keys {
-    pub(crate) fn of(namespace: &Namespace) -> Self {
-        Self {
-            members: namespace.members(),
-            descriptions: namespace.descriptions(),
-            renewals: namespace.renewals(),
-        }
-    }
-
+impl MemberKeys {
     fn script(&self, script: &'static Script) -> ScriptInvocation<'static> {
         let mut script = script.key(&self.members);
         script.key(&self.descriptions).key(&self.renewals);
@@ -107,7 +87,7 @@ impl Keys {
 }
 
 impl<C: KeyConnection> MemberList for RedisKeys<C> {
-    fn renew(&self, keys: &Keys, renewal: Renewal) -> Answer<Renewed> {
+    fn renew(&self, keys: &MemberKeys, renewal: Renewal) -> Answer<Renewed> {
         let mut script = keys.script(&RENEW);
         script
             .arg(renewal.id.to_string())
@@ -134,14 +114,14 @@ impl<C: KeyConnection> MemberList for RedisKeys<C> {
         })
     }
 
-    fn leave(&self, keys: &Keys, id: NodeId) -> Answer<()> {
+    fn leave(&self, keys: &MemberKeys, id: NodeId) -> Answer<()> {
         let mut script = keys.script(&LEAVE);
         script.arg(id.to_string()).arg(&self.channel.name);
         script.arg(self.channel.kind.publish());
         self.run(script)
     }
 
-    fn list(&self, keys: &Keys) -> Answer<Listed> {
+    fn list(&self, keys: &MemberKeys) -> Answer<Listed> {
         let mut script = keys.script(&LIST);
         script.arg(milliseconds(RECONNECT_TIME));
         let answer = self.run::<(u64, Vec<(Vec<u8>, Vec<u8>)>)>(script);
@@ -158,7 +138,7 @@ impl<C: KeyConnection> MemberList for RedisKeys<C> {
         })
     }
 
-    fn describe(&self, keys: &Keys, ids: &[NodeId]) -> Answer<Vec<Option<String>>> {
+    fn describe(&self, keys: &MemberKeys, ids: &[NodeId]) -> Answer<Vec<Option<String>>> {
         let mut get = redis::cmd("HMGET");
         get.arg(&keys.descriptions);
         for id in ids {

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use crate::keyspace::answer::Answer;
 use crate::keyspace::journal::stored::StoredJournal;
 use crate::keyspace::map::stored::StoredMap;
-use crate::keyspace::member_list::Keys;
 use crate::keyspace::member_list::stored::StoredMembers;
 use crate::keyspace::value::Found;
 use crate::memory::Place;
+use crate::namespace::MemberKeys;
 use crate::task::mutex::Mutex;
 
 /// All data of a namespace in memory.
@@ -23,7 +23,7 @@ pub(crate) struct InMemory {
     pub(super) values: HashMap<String, StoredValue>,
     /// By the key of the entries.
     pub(super) maps: HashMap<String, StoredMap>,
-    pub(super) member_lists: HashMap<Keys, StoredMembers>,
+    pub(super) member_lists: HashMap<MemberKeys, StoredMembers>,
     pub(super) journal: StoredJournal,
 }
 

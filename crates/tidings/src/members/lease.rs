@@ -11,8 +11,9 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::keyspace::access::KeyspaceAccess;
 use crate::keyspace::answer::NotDone;
-use crate::keyspace::member_list::{Keys, Renewal, Renewed};
+use crate::keyspace::member_list::{Renewal, Renewed};
 use crate::members::profile::Profile;
+use crate::namespace::MemberKeys;
 use crate::task::random::jitter;
 use crate::task::stage::{Stage, reached};
 
@@ -63,7 +64,7 @@ pub(crate) struct LeaseTask {
     /// Releases waiting callers, also if the task is dropped before it ran.
     guard: MembershipGuard,
     keyspace: Arc<KeyspaceAccess>,
-    keys: Keys,
+    keys: MemberKeys,
     renewal: Renewal,
     /// The time of the last renewal that was accepted.
     renewed: Instant,
@@ -181,7 +182,7 @@ impl LeaseTask {
     pub(crate) fn new(
         membership: Arc<Membership>,
         keyspace: Arc<KeyspaceAccess>,
-        keys: Keys,
+        keys: MemberKeys,
         (id, profile): (NodeId, &Profile),
         stage: watch::Receiver<Stage>,
     ) -> Self {
@@ -369,7 +370,7 @@ mod tests {
         let task = LeaseTask::new(
             Arc::clone(&membership),
             Arc::new(KeyspaceAccess::new(Duration::from_secs(1))),
-            Keys::of(&Namespace::parse("shop").unwrap()),
+            Namespace::parse("shop").unwrap().members(),
             (NodeId::new(1), &Profile::default()),
             stage.subscribe(),
         );

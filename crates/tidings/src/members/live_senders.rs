@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::keyspace::access::KeyspaceAccess;
-use crate::keyspace::member_list::Keys;
+use crate::namespace::MemberKeys;
 use crate::receive::remembered::Remembered;
 use crate::task::stage::{Stage, until_leaving};
 
@@ -19,13 +19,13 @@ const MIN_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) async fn supply(
     remembered: Arc<Remembered>,
     keyspace: Arc<KeyspaceAccess>,
-    keys: Keys,
+    keys: MemberKeys,
     stage: watch::Receiver<Stage>,
 ) {
     until_leaving(stage, query(&remembered, &keyspace, &keys)).await;
 }
 
-async fn query(remembered: &Remembered, keyspace: &KeyspaceAccess, keys: &Keys) {
+async fn query(remembered: &Remembered, keyspace: &KeyspaceAccess, keys: &MemberKeys) {
     loop {
         remembered.wanted().await;
         let requested = Instant::now();

@@ -17,12 +17,12 @@ use crate::error::members::MembersError;
 use crate::error::send_failure::SendFailure;
 use crate::keyspace::access::KeyspaceAccess;
 use crate::keyspace::answer::NotDone;
-use crate::keyspace::member_list::Keys;
 use crate::members::changes::Changes;
 use crate::members::lease::Membership;
 use crate::members::profile;
 use crate::members::roster::Roster;
 use crate::members::watch::{LeaveReason, MemberEvent, MemberWatch, Waiting, watch_waiting};
+use crate::namespace::MemberKeys;
 use crate::receive::control::{ControlEvent, ControlListener};
 use crate::task::mutex::Mutex;
 use crate::task::stage::{Stage, until_leaving};
@@ -270,7 +270,7 @@ pub(crate) struct ViewTask {
     pub(crate) view: ViewGuard,
     pub(crate) membership: Arc<Membership>,
     pub(crate) keyspace: Arc<KeyspaceAccess>,
-    pub(crate) keys: Keys,
+    pub(crate) keys: MemberKeys,
     pub(crate) missed: watch::Receiver<u64>,
     pub(crate) stage: watch::Receiver<Stage>,
 }

@@ -4,11 +4,12 @@ use tidings_codec::NodeId;
 
 use crate::keyspace::answer::Answer;
 use crate::keyspace::member_list::stored::StoredMembers;
-use crate::keyspace::member_list::{Keys, Listed, MemberList, Renewal, Renewed};
+use crate::keyspace::member_list::{Listed, MemberList, Renewal, Renewed};
 use crate::keyspace::memory::{InMemory, MemoryKeys};
+use crate::namespace::MemberKeys;
 
 impl InMemory {
-    fn member_list(&mut self, keys: Keys) -> &mut StoredMembers {
+    fn member_list(&mut self, keys: MemberKeys) -> &mut StoredMembers {
         let member_list = self.member_lists.entry(keys).or_default();
         member_list.expire_all();
         member_list
@@ -16,22 +17,22 @@ impl InMemory {
 }
 
 impl MemberList for MemoryKeys {
-    fn renew(&self, keys: &Keys, renewal: Renewal) -> Answer<Renewed> {
+    fn renew(&self, keys: &MemberKeys, renewal: Renewal) -> Answer<Renewed> {
         let keys = keys.clone();
         self.change(move |stored| stored.member_list(keys).renew(&renewal))
     }
 
-    fn leave(&self, keys: &Keys, id: NodeId) -> Answer<()> {
+    fn leave(&self, keys: &MemberKeys, id: NodeId) -> Answer<()> {
         let keys = keys.clone();
         self.change(move |stored| ((), stored.member_list(keys).remove(id, "left")))
     }
 
-    fn list(&self, keys: &Keys) -> Answer<Listed> {
+    fn list(&self, keys: &MemberKeys) -> Answer<Listed> {
         let keys = keys.clone();
         self.change(move |stored| (stored.member_list(keys).list(), None))
     }
 
-    fn describe(&self, keys: &Keys, ids: &[NodeId]) -> Answer<Vec<Option<String>>> {
+    fn describe(&self, keys: &MemberKeys, ids: &[NodeId]) -> Answer<Vec<Option<String>>> {
         let (keys, ids) = (keys.clone(), ids.to_vec());
         self.change(move |stored| {
             let member_list = stored.member_list(keys);
@@ -54,7 +55,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_expired_list_has_no_descriptions() {
-        let keys = Keys::of(&Namespace::parse("shop").unwrap());
+        let keys = Namespace::parse("shop").unwrap().members();
         let (id, lease) = (NodeId::new(7), Duration::from_secs(15));
         let place = Place::of("an expired list", "shop");
         let memory = MemoryKeys { place };

@@ -7,7 +7,6 @@ use redis::RedisConnectionInfo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
 
-use crate::keyspace::member_list::Keys;
 use crate::namespace::Namespace;
 use crate::resp::{self, MAX_IN_FLIGHT};
 use crate::transport::SendHalf;
@@ -77,7 +76,7 @@ async fn frames_are_sent_in_order_when_commands_fill_the_connection() {
         keyspace,
         ..
     } = server.sending_over(client, driver, false);
-    let keys = Keys::of(&namespace);
+    let keys = namespace.members();
     let ask = || keyspace.describe(&keys, &[tidings_codec::NodeId::new(1)]);
 
     is_blocked.send_replace(true);
