@@ -73,11 +73,8 @@ pub(crate) trait Maps {
     /// Writes an entry and sends a notification, or returns the entry if the condition does not hold.
     fn write_entry(&self, map: &MapKeys, new: NewEntry) -> Answer<Result<Moved, Found>>;
 
-    /// Removes an entry and its lease, and sends a notification, even if there is none.
-    fn remove_entry(&self, map: &MapKeys, field: &str, nonce: String) -> Answer<Moved>;
-
-    /// Removes all entries and leases, and sends a notification.
-    fn clear_map(&self, map: &MapKeys, nonce: String) -> Answer<Moved>;
+    /// Removes an entry and its lease, or all of them, and sends a notification, even if there is none.
+    fn remove_entries(&self, map: &MapKeys, field: Option<&str>, nonce: String) -> Answer<Moved>;
 
     /// Returns the entry, or else the lease to write it: an existing one, or this. The lease of a
     /// failed loader is used by the next one, or expires. A negative entry counts if
@@ -184,26 +181,16 @@ impl<C: KeyConnection> Maps for RedisKeys<C> {
         })
     }
 
-    fn remove_entry(&self, map: &MapKeys, field: &str, nonce: String) -> Answer<Moved> {
+    fn remove_entries(&self, map: &MapKeys, field: Option<&str>, nonce: String) -> Answer<Moved> {
         static REMOVE: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::REMOVE));
         let mut remove = map.invoke(&REMOVE);
         remove
             .arg(&self.channel.name)
-            .arg(map.notification(Some(field)));
-        remove.arg(&nonce).arg(field);
-        remove.arg(self.channel.kind.publish());
-        self.change(remove, nonce)
-    }
-
-    fn clear_map(&self, map: &MapKeys, nonce: String) -> Answer<Moved> {
-        static CLEAR: LazyLock<Script> = LazyLock::new(|| Script::new(scripts::CLEAR));
-        let mut clear = map.invoke(&CLEAR);
-        clear
-            .arg(&self.channel.name)
-            .arg(map.notification(None))
+            .arg(map.notification(field))
             .arg(&nonce)
-            .arg(self.channel.kind.publish());
-        self.change(clear, nonce)
+            .arg(self.channel.kind.publish())
+            .arg(field);
+        self.change(remove, nonce)
     }
 
     fn lease(

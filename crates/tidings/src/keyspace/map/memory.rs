@@ -56,20 +56,17 @@ impl Maps for MemoryKeys {
         })
     }
 
-    fn remove_entry(&self, map: &MapKeys, field: &str, nonce: String) -> Answer<Moved> {
-        let (map, field) = (map.clone(), field.to_owned());
+    fn remove_entries(&self, map: &MapKeys, field: Option<&str>, nonce: String) -> Answer<Moved> {
+        let (map, field) = (map.clone(), field.map(str::to_owned));
         self.change(move |stored| {
-            stored.map(&map).entries.remove(&field);
-            stored.map(&map).leases.remove(&field);
-            stored.advance(&map, Some(&field), nonce)
-        })
-    }
-
-    fn clear_map(&self, map: &MapKeys, nonce: String) -> Answer<Moved> {
-        let map = map.clone();
-        self.change(move |stored| {
-            *stored.map(&map) = StoredMap::default();
-            stored.advance(&map, None, nonce)
+            let entries = stored.map(&map);
+            if let Some(field) = &field {
+                entries.entries.remove(field);
+                entries.leases.remove(field);
+            } else {
+                *entries = StoredMap::default();
+            }
+            stored.advance(&map, field.as_deref(), nonce)
         })
     }
 

@@ -100,12 +100,18 @@ return {{version, was}, {false, false, false, false}}
 "#
 );
 
-/// `ARGV`: the channel, the beginning of the notification, the nonce, the field, the command that
-/// publishes. Returns the new version and the nonce before it. Removing a missing field comes first: a
-/// full Redis allows it, and the writes after it.
+/// `ARGV`: the channel, the beginning of the notification, the nonce, the command that publishes, and
+/// the field; without one, all entries are removed, and a foreign value under the map's key, too.
+/// Returns the new version and the nonce before it. Removing a missing field comes first: a full Redis
+/// allows it, and the writes after it.
 pub(crate) const REMOVE: &str = r#"
-local is_last = redis.call('HGET', KEYS[2], ARGV[4]) and redis.call('HLEN', KEYS[2]) == 1
-redis.call('HGET', KEYS[3], ARGV[4])
+local field = ARGV[5]
+local is_last = not field
+  or redis.call('HGET', KEYS[2], field) and redis.call('HLEN', KEYS[2]) == 1
+local function remove(key)
+  if field then redis.call('HDEL', key, field) else redis.call('DEL', key) end
+end
+if field then redis.call('HGET', KEYS[3], field) end
 local stamp = redis.call('HMGET', KEYS[1], 'version', 'nonce')
 local was = stamp[2] or ''
 if #was > 64 or string.find(was, '%W') then was = '?' end
@@ -115,31 +121,11 @@ end
 redis.call('HDEL', KEYS[1], 'nothing')
 local version = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'version', 1))
 redis.call('HSET', KEYS[1], 'nonce', ARGV[3])
-redis.call('HDEL', KEYS[3], ARGV[4])
-redis.call(ARGV[5], ARGV[1], ARGV[2] .. ',"version":' .. version
-  .. ',"nonce":"' .. ARGV[3] .. '","previous":"' .. was .. '"}}')
-redis.call('HDEL', KEYS[2], ARGV[4])
-if is_last then redis.call('HDEL', KEYS[1], 'until') end
-return {version, was}
-"#;
-
-/// As [`REMOVE`], for all entries, and without a field. A foreign value under the map's key is
-/// removed, too.
-pub(crate) const CLEAR: &str = r#"
-local stamp = redis.call('HMGET', KEYS[1], 'version', 'nonce')
-local was = stamp[2] or ''
-if #was > 64 or string.find(was, '%W') then was = '?' end
-if string.find(stamp[1] or '', '%D') then
-  return redis.error_reply('ERR the version is not an integer')
-end
-redis.call('HDEL', KEYS[1], 'nothing')
-local version = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'version', 1))
-redis.call('HSET', KEYS[1], 'nonce', ARGV[3])
-redis.call('DEL', KEYS[3])
+remove(KEYS[3])
 redis.call(ARGV[4], ARGV[1], ARGV[2] .. ',"version":' .. version
   .. ',"nonce":"' .. ARGV[3] .. '","previous":"' .. was .. '"}}')
-redis.call('DEL', KEYS[2])
-redis.call('HDEL', KEYS[1], 'until')
+remove(KEYS[2])
+if is_last then redis.call('HDEL', KEYS[1], 'until') end
 return {version, was}
 "#;
 

@@ -58,7 +58,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
 
     pub(crate) async fn clear(&self) -> Result<(), StoreError> {
         let until = self.lock().invalid.last();
-        let cleared = self.change(None, |keys| keys.clear_map(&self.keys, nonce()));
+        let cleared = self.change(None, |keys| keys.remove_entries(&self.keys, None, nonce()));
         let Moved { now, was } = cleared.await?;
         let mut cache = self.lock();
         cache.invalid.confirm_all(until);
@@ -92,7 +92,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
     ) -> Result<(), StoreError> {
         let epoch = self.refresh_state.epoch();
         let removed = self.change(Some(key), |keys| {
-            keys.remove_entry(&self.keys, field, nonce())
+            keys.remove_entries(&self.keys, Some(field), nonce())
         });
         let moved = removed.await?;
         self.record_write((epoch, until), key, Entry::absent(), &moved);
