@@ -393,11 +393,8 @@ where
     ///
     /// As [`len`](Self::len).
     pub async fn page(&self, cursor: u64) -> Result<MapPage<K, V>, LoadError> {
-        let mut entries = Vec::new();
-        let mut take = |key, value| entries.push((key, value));
-        let (next, _) = self.replica.page(cursor, &mut take).await?;
-        let next = Some(next).filter(|next| *next != 0);
-        Ok(MapPage { entries, next })
+        let (page, _) = self.replica.page(cursor).await?;
+        Ok(page)
     }
 
     /// Returns since when cached entries may be out of date because no change was received; `None`

@@ -36,23 +36,14 @@ pub(crate) struct Entry<V> {
 /// A read that all tasks that want the same entry wait for.
 pub(crate) type Reading<V> = BoxFuture<'static, Result<Entry<V>, LoadError>>;
 
-/// The result of a load, for all waiting tasks.
-pub(crate) enum Loaded<V> {
-    /// The value; `None` if the loader found none.
-    Value(Option<Arc<V>>),
+/// The result of a load, for all waiting tasks: the value, `None` if the loader found none.
+pub(crate) type Loaded<V> = Result<Option<Arc<V>>, NotLoaded>;
+
+#[derive(Clone)]
+pub(crate) enum NotLoaded {
     Unreadable(LoadError),
     /// The loader's error.
     Failed(Arc<dyn Any + Send + Sync>),
-}
-
-impl<V> Clone for Loaded<V> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Value(value) => Self::Value(value.clone()),
-            Self::Unreadable(error) => Self::Unreadable(error.clone()),
-            Self::Failed(error) => Self::Failed(Arc::clone(error)),
-        }
-    }
 }
 
 impl<V> Entry<V> {

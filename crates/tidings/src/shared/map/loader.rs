@@ -10,7 +10,7 @@ use crate::error::report;
 use crate::error::shared::{GetOrLoadError, LoadError};
 use crate::keyspace::map::{Found, WriteCondition};
 use crate::keyspace::stamp::nonce;
-use crate::shared::map::entry::{Entry, Key, Loaded, entry_name, field_of};
+use crate::shared::map::entry::{Entry, Key, Loaded, NotLoaded, entry_name, field_of};
 use crate::shared::map::invalidations::Generation;
 use crate::shared::map::replica::MapReplica;
 use crate::shared::map::single_flight::Ticket;
@@ -80,9 +80,9 @@ where
         let outcome = waiting.wait_for(Option::is_some).await;
         let outcome = outcome.ok().and_then(|outcome| outcome.clone());
         match outcome {
-            Some(Loaded::Value(value)) if value.is_some() || accepts_negative => return Ok(value),
-            Some(Loaded::Unreadable(error)) => return Err(GetOrLoadError::Load(error)),
-            Some(Loaded::Failed(error)) => {
+            Some(Ok(value)) if value.is_some() || accepts_negative => return Ok(value),
+            Some(Err(NotLoaded::Unreadable(error))) => return Err(GetOrLoadError::Load(error)),
+            Some(Err(NotLoaded::Failed(error))) => {
                 // Another task's loader has another error type: runs our own.
                 if let Ok(source) = error.downcast() {
                     let shared = entry_name(&replica.keys.name, &field);
@@ -90,7 +90,7 @@ where
                 }
             }
             // It found no value, which is not accepted here, or its task was dropped.
-            Some(Loaded::Value(_)) | None => {}
+            Some(Ok(_)) | None => {}
         }
     }
 }
@@ -128,24 +128,24 @@ impl<K: Key, V: Shareable> Load<K, V> {
     {
         let lease = match self.lease().await {
             Ok(Leased::Entry(value)) => {
-                self.finish(Loaded::Value(value.clone()));
+                self.finish(Ok(value.clone()));
                 return Ok(value);
             }
             Ok(Leased::Miss(lease)) => lease,
             Err(error) => {
-                self.finish(Loaded::Unreadable(error.clone()));
+                self.finish(Err(NotLoaded::Unreadable(error.clone())));
                 return Err(GetOrLoadError::Load(error));
             }
         };
         match loader().await {
             Ok(value) => {
                 let value = self.store(value, lease.as_deref()).await;
-                self.finish(Loaded::Value(value.clone()));
+                self.finish(Ok(value.clone()));
                 Ok(value)
             }
             Err(error) => {
                 let source = Arc::new(error);
-                self.finish(Loaded::Failed(Arc::clone(&source) as _));
+                self.finish(Err(NotLoaded::Failed(Arc::clone(&source) as _)));
                 let shared = entry_name(&self.replica.keys.name, &self.field);
                 Err(GetOrLoadError::Loader { shared, source })
             }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::error::send_failure::SendFailure;
 use crate::error::shared::LoadError;
 use crate::keyspace::redis::ConnectionNumber;
-use crate::shared::map::entry::{Key, key_of};
+use crate::shared::map::entry::{Key, entry_name, key_of};
 use crate::shared::map::replica::MapReplica;
 use crate::shared::options::Shareable;
 
@@ -41,30 +41,28 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
 
     /// Returns the entries of all pages; `None` if they are not from one server.
     async fn pages(&self) -> Result<Option<HashMap<K, Arc<V>>>, LoadError> {
-        let mut all = HashMap::new();
-        let mut take = |key, value| {
-            all.insert(key, value);
-        };
-        let (mut next, first) = self.page(0, &mut take).await?;
-        while next != 0 {
-            let (cursor, from) = self.page(next, &mut take).await?;
+        let (page, first) = self.page(0).await?;
+        let mut all = HashMap::from_iter(page.entries);
+        let mut next = page.next;
+        while let Some(cursor) = next {
+            let (page, from) = self.page(cursor).await?;
             if from != first {
                 return Ok(None);
             }
-            next = cursor;
+            all.extend(page.entries);
+            next = page.next;
         }
         Ok(Some(all))
     }
 
-    /// Calls `take` for every decodable entry of a page, and returns the cursor of the next, 0 at
-    /// the end, and the connection on which it is valid.
+    /// Returns the decodable entries of a page, and the connection on which its cursor is valid.
     pub(crate) async fn page(
         &self,
         from: u64,
-        take: &mut impl FnMut(K, Arc<V>),
-    ) -> Result<(u64, ConnectionNumber), LoadError> {
+    ) -> Result<(MapPage<K, V>, ConnectionNumber), LoadError> {
         let requested = Instant::now();
         let page = self.request(|keys| keys.page(&self.keys, from)).await?;
+        let mut entries = Vec::new();
         for (field, bytes) in page.entries {
             match key_of(&self.keys.name, &field) {
                 Ok(key) if self.lock().invalid.contains(&key) => {}
@@ -72,13 +70,17 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
                     let field = String::from_utf8_lossy(&field);
                     let entry = self.entry(&field, Some(&bytes), page.now, requested);
                     if let Ok(Some(value)) = entry.value {
-                        take(key, value);
+                        entries.push((key, value));
                     }
                 }
-                Err(error) => self.report_once(&String::from_utf8_lossy(&field), &field, error),
+                Err(error) => {
+                    let name = entry_name(&self.keys.name, &String::from_utf8_lossy(&field));
+                    self.report_once(name, &field, error);
+                }
             }
         }
-        Ok((page.next, page.from))
+        let next = Some(page.next).filter(|next| *next != 0);
+        Ok((MapPage { entries, next }, page.from))
     }
 }
 

@@ -156,18 +156,15 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         let Some(bytes) = bytes else {
             return Entry::absent();
         };
-        let entry = read_entry(&entry_name(&self.keys.name, field), bytes, now, requested);
+        let name = entry_name(&self.keys.name, field);
+        let entry = read_entry(&name, bytes, now, requested);
         if let Err(error) = &entry.value {
-            self.report_once(field, bytes, error.clone());
+            self.report_once(name, bytes, error.clone());
         }
         entry
     }
 
-    pub(super) fn report_once(&self, field: &str, bytes: &[u8], source: LoadError) {
-        self.report_once_as(entry_name(&self.keys.name, field), bytes, source);
-    }
-
-    fn report_once_as(&self, shared: String, bytes: &[u8], source: LoadError) {
+    pub(super) fn report_once(&self, shared: String, bytes: &[u8], source: LoadError) {
         let report = (shared.clone(), fingerprint(bytes));
         let mut reported = self.reported.lock();
         if reported.contains(&report) {
@@ -188,7 +185,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
             words: words.to_owned(),
         };
         let words = source.to_string();
-        self.report_once_as(self.keys.name.clone(), words.as_bytes(), source);
+        self.report_once(self.keys.name.clone(), words.as_bytes(), source);
         let changed = self.lock().reset();
         self.watchers.notify(&changed);
     }
