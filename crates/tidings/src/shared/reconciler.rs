@@ -230,10 +230,8 @@ impl ReconcileTask {
             .collect();
         let timeout = self.inputs.timeout;
         self.work.push(Box::pin(async move {
-            let found = in_time(timeout, async {
-                keyspace.stamps(keys).await.map_err(NotDone::into_reason)
-            });
-            Done::Compared(replicas, found.await)
+            let found = in_time(timeout, keyspace.stamps(keys)).await;
+            Done::Compared(replicas, found)
         }));
     }
 

@@ -8,6 +8,7 @@ use tokio::time::{Instant as Clock, timeout};
 
 use crate::error::send_failure::SendFailure;
 use crate::keyspace::Keyspace;
+use crate::keyspace::answer::NotDone;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::StampKeys;
 use crate::shared::refresh::{Outcome, RefreshState};
@@ -53,10 +54,21 @@ pub(crate) trait Replica: Send + Sync {
     }
 }
 
+/// Waits for an answer of Redis.
 pub(super) async fn in_time<T>(
     limit: Duration,
-    request: impl Future<Output = Result<T, SendFailure>>,
+    answer: impl Future<Output = Result<T, NotDone>>,
 ) -> Result<T, SendFailure> {
-    let result = timeout(limit, request).await;
-    result.unwrap_or(Err(SendFailure::TimedOut(limit)))
+    match timeout(limit, answer).await {
+        Ok(answer) => answer.map_err(NotDone::into_reason),
+        Err(_) => Err(SendFailure::TimedOut(limit)),
+    }
+}
+
+/// A key that holds something else is an answer, too: Redis's words about it.
+pub(super) fn or_foreign<T>(found: Result<T, NotDone>) -> Result<Result<T, Arc<str>>, NotDone> {
+    match found {
+        Err(NotDone::Foreign(words)) => Ok(Err(words)),
+        found => found.map(Ok),
+    }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::keyspace::Keyspace;
-use crate::keyspace::answer::NotDone;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::{Found, Restoring};
 use crate::shared::codec::encoded;
@@ -61,11 +60,7 @@ impl<T: Shareable> ValueReplica<T> {
         let Some(replica) = self.to_restore(found) else {
             return false;
         };
-        let request = async {
-            let restored = keyspace.restore(&self.key, replica).await;
-            restored.map_err(NotDone::into_reason)
-        };
-        match in_time(patience, request).await {
+        match in_time(patience, keyspace.restore(&self.key, replica)).await {
             Ok(_) => true,
             Err(reason) => {
                 let shared = &*self.name;

@@ -18,7 +18,6 @@ use crate::error::shared::LoadError;
 use crate::error::shown;
 use crate::keyspace::Keyspace;
 use crate::keyspace::access::KeyspaceAccess;
-use crate::keyspace::answer::NotDone;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::{Found, Written};
 use crate::observe::reports::Reports;
@@ -29,7 +28,7 @@ use crate::shared::contained::ContainedDrop;
 use crate::shared::options::{Shareable, WhenLost};
 use crate::shared::refresh::{Outcome, RefreshState};
 use crate::shared::registry::ChangeListener;
-use crate::shared::replica::{Replica, in_time};
+use crate::shared::replica::{Replica, in_time, or_foreign};
 use crate::shared::snapshot::{Current, Problem, Snapshot};
 use crate::shared::updates::Updates;
 use crate::task::mutex::Mutex;
@@ -317,10 +316,7 @@ impl<T: Shareable> Replica for ValueReplica<T> {
         patience: Duration,
     ) -> BoxFuture<'static, Outcome> {
         Box::pin(async move {
-            let reading = async || match keyspace.read(&self.key).await {
-                Err(NotDone::Foreign(words)) => Ok(Err(words)),
-                read => read.map(Ok).map_err(NotDone::into_reason),
-            };
+            let reading = async || or_foreign(keyspace.read(&self.key).await);
             let mut found = in_time(patience, reading()).await?;
             if let Ok(known) = &found
                 && self.restore_if_due(&*keyspace, known, patience).await

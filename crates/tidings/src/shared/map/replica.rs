@@ -18,7 +18,7 @@ use crate::error::failure::Failure;
 use crate::error::shared::LoadError;
 use crate::keyspace::Keyspace;
 use crate::keyspace::access::KeyspaceAccess;
-use crate::keyspace::answer::{Answer, NotDone};
+use crate::keyspace::answer::Answer;
 use crate::keyspace::map::Found;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::{FoundStamp, StampKeys};
@@ -37,7 +37,7 @@ use crate::shared::map::watchers::Watchers;
 use crate::shared::options::Shareable;
 use crate::shared::refresh::{Outcome, RefreshState};
 use crate::shared::registry::ChangeListener;
-use crate::shared::replica::{Replica, in_time};
+use crate::shared::replica::{Replica, in_time, or_foreign};
 use crate::task::mutex::Mutex;
 
 /// The number of locks that keys are distributed to. Updates of one key run one after the other.
@@ -329,12 +329,8 @@ impl<K: Key, V: Shareable> Replica for MapReplica<K, V> {
         let stamps = keyspace.stamps(vec![self.stamp_keys()]);
         Box::pin(async move {
             let read = async {
-                let stamps = stamps.await.map_err(NotDone::into_reason)?;
-                match stamps.into_iter().next() {
-                    Some(Err(NotDone::Foreign(words))) => Ok(Err(words)),
-                    Some(found) => found.map(Ok).map_err(NotDone::into_reason),
-                    None => Ok(Ok(FoundStamp::default())),
-                }
+                let found = stamps.await?.into_iter().next();
+                or_foreign(found.unwrap_or_else(|| Ok(FoundStamp::default())))
             };
             let found = match in_time(patience, read).await? {
                 Ok(found) => found,
