@@ -204,24 +204,21 @@ impl<T> Snapshot<T> {
         self.changed(|inner| NEVER_STORED.clone_into(&mut inner.stamp.nonce))
     }
 
-    fn with(&self, stale_since: Option<Instant>, problem: Option<Problem>) -> Self {
-        self.changed(|inner| (inner.stale_since, inner.problem) = (stale_since, problem))
-    }
-
     fn as_fresh(&self) -> Self {
-        self.with(None, None)
-            .changed(|inner| inner.lost_since = None)
+        self.changed(|inner| {
+            (inner.stale_since, inner.lost_since) = (None, None);
+            inner.problem = None;
+        })
     }
 
     /// Takes over the staleness of the snapshot that this replaces: only Redis can say that it is
     /// the newest.
     pub(crate) fn as_stale_as(&self, other: &Self) -> Self {
-        self.with(other.0.stale_since, self.0.problem.clone())
+        self.changed(|inner| inner.stale_since = other.0.stale_since)
     }
 
     pub(crate) fn stale(&self, since: Instant) -> Self {
-        let since = self.0.stale_since.unwrap_or(since);
-        self.with(Some(since), self.0.problem.clone())
+        self.changed(|inner| _ = inner.stale_since.get_or_insert(since))
     }
 }
 
@@ -268,8 +265,8 @@ impl<T> Current<T> {
     /// Redis holds the stamp that was read last.
     pub(crate) fn confirmed(&self) -> Option<Self> {
         let snapshot = self.snapshot()?;
-        let problem = snapshot.0.problem.clone();
-        Some(Self::Known(snapshot.with(None, problem)))
+        let confirmed = snapshot.changed(|inner| inner.stale_since = None);
+        Some(Self::Known(confirmed))
     }
 
     pub(crate) fn restored(&self) -> Option<Self> {
@@ -281,7 +278,9 @@ impl<T> Current<T> {
     pub(crate) fn with_problem(&self, problem: Problem) -> Self {
         match self {
             Self::Unread | Self::Unreadable(_) => Self::Unreadable(problem),
-            Self::Known(snapshot) => Self::Known(snapshot.with(None, Some(problem))),
+            Self::Known(snapshot) => Self::Known(snapshot.changed(|inner| {
+                (inner.stale_since, inner.problem) = (None, Some(problem));
+            })),
         }
     }
 }

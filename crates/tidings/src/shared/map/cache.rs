@@ -150,11 +150,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
 
     /// A change of these entries, or of all, was received.
     pub(crate) fn receive(&mut self, keys: Option<&[K]>, now: Stamp, was: &str) -> Changed<K> {
-        if self
-            .unannounced
-            .take_if(|unannounced| *unannounced == now)
-            .is_some()
-        {
+        if self.is_announced_first(&now) {
             return self.changed(keys);
         }
         // Own changes are known before their notifications come.
@@ -197,11 +193,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         self.forget(key);
         if *now == self.stamp {
             self.insert(key.clone(), entry, now);
-            if self
-                .unannounced
-                .take_if(|unannounced| unannounced == now)
-                .is_some()
-            {
+            if self.is_announced_first(now) {
                 return Changed::Some(vec![key.clone()]);
             }
             return Changed::Nothing;
@@ -312,6 +304,11 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     fn remove_entry(&mut self, key: &K) {
         self.discarded.extend(self.entries.remove_entry(key));
         self.unconfirmed.remove(key);
+    }
+
+    /// Returns whether an answer had this stamp before the first news of it.
+    fn is_announced_first(&mut self, now: &Stamp) -> bool {
+        self.unannounced.take_if(|stamp| stamp == now).is_some()
     }
 
     fn is_next(&self, now: &Stamp, was: &str) -> bool {
