@@ -44,7 +44,7 @@ impl Members {
     pub(crate) fn new(namespace: &Namespace, profile: Profile) -> Self {
         Self {
             keys: namespace.members(),
-            membership: Arc::new(Membership::new()),
+            membership: Arc::default(),
             profile,
             view: OnceLock::new(),
         }

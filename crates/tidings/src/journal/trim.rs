@@ -10,6 +10,7 @@ use crate::event::position::JournalPosition;
 use crate::journal::page_size::PageSize;
 use crate::journal::state::JournalState;
 use crate::keyspace::journal::answer::JournalError;
+use crate::keyspace::journal::positions::limits;
 use crate::keyspace::journal::{Entry, JournalStore};
 use crate::observe::journal::Look;
 use crate::task::milliseconds;
@@ -66,7 +67,7 @@ async fn trim(store: &dyn JournalStore, state: &JournalState) -> Result<(), Jour
     };
     let (newest, now, used) = (newest.id, store.time().await?, store.bytes().await?);
     // The journal keeps what the most demanding durable name asks for.
-    let (age, bytes) = store.limits().await?;
+    let (age, bytes) = limits(&store.positions().await?);
     let max_age = state.options.max_age.max(age);
     let max_bytes = state.options.max_bytes.max(bytes);
     let mut oldest = JournalPosition::at(now.saturating_sub(milliseconds(max_age)));

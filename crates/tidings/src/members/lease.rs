@@ -31,7 +31,7 @@ const MAX_JOIN_DELAY: Duration = Duration::from_secs(2);
 const LEAVE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The state of the membership, for the other parts of the bus.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Membership {
     state: watch::Sender<MembershipState>,
     /// The number of the last membership change, as of the last renewal.
@@ -48,7 +48,7 @@ pub(crate) struct Membership {
     has_warned_of_denial: AtomicBool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum MembershipState {
     /// Redis has not answered yet.
     Joining,
@@ -56,6 +56,7 @@ pub(crate) enum MembershipState {
     /// It could not join yet, or lost the permission.
     Failed(NotDone),
     /// Membership is off, or has ended.
+    #[default]
     NotMember,
 }
 
@@ -72,20 +73,6 @@ pub(crate) struct LeaseTask {
 }
 
 impl Membership {
-    /// Returns a membership without a task.
-    pub(crate) fn new() -> Self {
-        Self {
-            state: watch::Sender::new(MembershipState::NotMember),
-            changed: watch::Sender::new(0),
-            added: watch::Sender::new(0),
-            leaving: Notify::new(),
-            renew_now: Notify::new(),
-            may_be_listed: AtomicBool::new(false),
-            has_warned: AtomicBool::new(false),
-            has_warned_of_denial: AtomicBool::new(false),
-        }
-    }
-
     /// Waits until Redis has answered whether this is a member. After a failure that may be over,
     /// Redis is asked again first. Returns at once if membership is off.
     pub(crate) async fn answered(&self) -> MembershipState {
@@ -316,7 +303,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_bus_that_may_have_joined_must_leave() {
-        let membership = Membership::new();
+        let membership = Membership::default();
         let lost = NotDone::unknown(SendFailure::Lost);
         let unreachable = NotDone::not_sent(SendFailure::Unreachable);
         membership.failed(unreachable.clone());
@@ -328,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_missing_permission_is_told_also_after_another_refusal() {
-        let membership = Membership::new();
+        let membership = Membership::default();
         let told = [false, false, true, true, false].map(|is_denied| membership.is_news(is_denied));
         assert_eq!(told, [true, false, true, false, false]);
         membership.joined(Renewed {
@@ -365,7 +352,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_membership_task_that_never_ran_releases_waiting_callers() {
-        let membership = Arc::new(Membership::new());
+        let membership = Arc::<Membership>::default();
         let stage = watch::Sender::new(Stage::Open);
         let task = LeaseTask::new(
             Arc::clone(&membership),

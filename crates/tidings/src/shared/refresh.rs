@@ -12,7 +12,7 @@ use crate::task::stage::{Stage, reached};
 pub(crate) type Outcome = Result<(), SendFailure>;
 
 /// One refresh of a replica. Rounds are numbered from 1 and never overlap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Round(u64);
 
 /// A moment without a refresh in progress, for [`RefreshState::if_undisturbed`].
@@ -20,7 +20,7 @@ pub(crate) struct Round(u64);
 pub(crate) struct IdleToken(Round, ConnectionEpoch);
 
 /// The time during which one connection to Redis lasts. The next one may lead to another server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ConnectionEpoch(u64);
 
 pub(crate) struct RefreshState {
@@ -33,6 +33,7 @@ pub(crate) struct RefreshState {
     reconciler: watch::Receiver<()>,
 }
 
+#[derive(Default)]
 struct Rounds {
     /// The last requested round.
     wanted: Round,
@@ -47,15 +48,9 @@ impl RefreshState {
         stage: watch::Receiver<Stage>,
         reconciler: watch::Receiver<()>,
     ) -> Self {
-        let none = Round(0);
         Self {
-            rounds: Mutex::new(Rounds {
-                wanted: none,
-                begun: none,
-                ended: none,
-                epoch: ConnectionEpoch(0),
-            }),
-            ended: watch::Sender::new((none, Ok(()))),
+            rounds: Mutex::default(),
+            ended: watch::Sender::new((Round::default(), Ok(()))),
             wake,
             stage,
             reconciler,

@@ -21,12 +21,6 @@ pub(crate) trait Positions {
     /// Returns all names.
     fn positions(&self) -> Answered<Vec<Stored>>;
 
-    /// Returns the largest maximal age and size that a name asks for; 0 if there is none.
-    fn limits(&self) -> Answered<(Duration, u64)> {
-        let all = self.positions();
-        Box::pin(async move { Ok(limits(&all.await?)) })
-    }
-
     /// Removes a name, whoever holds it. Returns true if it was there.
     fn remove(&self, name: &str) -> Answered<bool>;
 }
@@ -67,7 +61,8 @@ pub(crate) struct Stored {
     pub(crate) place: Option<String>,
 }
 
-fn limits(all: &[Stored]) -> (Duration, u64) {
+/// Returns the largest maximal age and size that a name asks for; 0 if there is none.
+pub(crate) fn limits(all: &[Stored]) -> (Duration, u64) {
     let largest = |(age, bytes): (Duration, u64), one: &Stored| {
         (age.max(one.max_age), bytes.max(one.max_bytes))
     };
