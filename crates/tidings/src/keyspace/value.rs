@@ -36,7 +36,8 @@ pub(crate) trait Values {
     fn write(&self, key: &str, writing: Writing) -> Answer<Result<Moved, Found>>;
 
     /// Removes the value, leaves its stamp, and sends a notification, atomically.
-    fn clear(&self, key: &str, clearing: Clearing) -> Answer<Moved>;
+    /// `name` and `version` are as in [`Writing`].
+    fn clear(&self, key: &str, name: &str, nonce: String, version: u64) -> Answer<Moved>;
 
     /// Restores a value that Redis lost and sends a notification, atomically, unless the key has
     /// another value than an older restored copy.
@@ -94,15 +95,6 @@ pub(crate) struct Writing {
     /// The value in JSON, if the notification is to include it.
     pub(crate) inline: Option<Vec<u8>>,
     /// The version to continue from if Redis has none: that of this process's copy.
-    pub(crate) version: u64,
-}
-
-/// A request to clear a value.
-#[derive(Clone, Debug)]
-pub(crate) struct Clearing {
-    pub(crate) name: String,
-    pub(crate) nonce: String,
-    /// As in [`Writing`].
     pub(crate) version: u64,
 }
 
@@ -190,13 +182,13 @@ impl<C: KeyConnection> Values for RedisKeys<C> {
         })
     }
 
-    fn clear(&self, key: &str, clearing: Clearing) -> Answer<Moved> {
+    fn clear(&self, key: &str, name: &str, nonce: String, version: u64) -> Answer<Moved> {
         let mut script = scripts::CLEAR.key(key);
-        script.arg(&self.channel.name).arg(clearing.name);
-        script.arg(&clearing.nonce).arg(clearing.version);
+        script.arg(&self.channel.name).arg(name);
+        script.arg(&nonce).arg(version);
         script.arg(CLEARED_TTL_MS);
         script.arg(self.channel.kind.publish());
-        self.change(script, clearing.nonce)
+        self.change(script, nonce)
     }
 
     fn restore(&self, key: &str, copy: Restoring) -> Answer<bool> {

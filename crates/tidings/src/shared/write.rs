@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::error::shared::StoreError;
 use crate::keyspace::stamp::{Moved, nonce};
-use crate::keyspace::value::{Clearing, Found, Writing, can_inline};
+use crate::keyspace::value::{Found, Writing, can_inline};
 use crate::shared::codec::encoded;
 use crate::shared::contained::ContainedDrop;
 use crate::shared::options::{Shareable, SharedOptions};
@@ -34,13 +34,8 @@ const IMMEDIATE_ATTEMPTS: u32 = 2;
 const PAUSE: Duration = Duration::from_millis(1);
 const MAX_PAUSE_FACTOR: u32 = 16;
 
-/// A value that is ready to be written.
-struct Encoded<T> {
-    payload: Vec<u8>,
-    inline: Option<Vec<u8>>,
-    /// The value as every process will decode it.
-    value: ContainedDrop<Arc<T>>,
-}
+/// The payload of a value, and the value as every process will decode it.
+type Encoded<T> = (Vec<u8>, ContainedDrop<Arc<T>>);
 
 /// A written snapshot, and the nonce of the value that it replaced.
 struct Replaced<T> {
@@ -67,7 +62,7 @@ impl<T: Shareable> ValueReplica<T> {
         value: &T,
         options: &SharedOptions,
     ) -> Result<Snapshot<T>, StoreError> {
-        let encoded = self.encode(value, options)?;
+        let encoded = self.encode(value)?;
         let idle = self.refresh_state.idle();
         match self.attempt(encoded, None, options).await? {
             Ok(replaced) => Ok(self.settle(idle, replaced).await),
@@ -82,7 +77,7 @@ impl<T: Shareable> ValueReplica<T> {
         value: &T,
         options: &SharedOptions,
     ) -> Result<Result<Snapshot<T>, Snapshot<T>>, StoreError> {
-        let encoded = self.encode(value, options)?;
+        let encoded = self.encode(value)?;
         let (idle, nonce) = (self.refresh_state.idle(), expected.stamp_in_redis().nonce);
         match self.attempt(encoded, Some(nonce), options).await? {
             Ok(replaced) => Ok(Ok(self.settle(idle, replaced).await)),
@@ -148,7 +143,7 @@ impl<T: Shareable> ValueReplica<T> {
                 // Each update panicked and was answered.
                 return Ok((made, base));
             };
-            let encoded = self.encode(new, options).map_err(BatchError::Invalid)?;
+            let encoded = self.encode(new).map_err(BatchError::Invalid)?;
             let (idle, expected) = (self.refresh_state.idle(), base.stamp_in_redis().nonce);
             match self.attempt(encoded, Some(expected), options).await? {
                 Ok(replaced) => {
@@ -171,14 +166,10 @@ impl<T: Shareable> ValueReplica<T> {
 
     pub(super) async fn clear(&self) -> Result<Snapshot<T>, StoreError> {
         let idle = self.refresh_state.idle();
-        let clearing = Clearing {
-            name: self.name.to_string(),
-            nonce: nonce(),
-            version: self.version(),
-        };
+        let version = self.version();
         let cleared = self
             .keyspace
-            .request(|keys| keys.clear(&self.key, clearing))
+            .request(|keys| keys.clear(&self.key, &self.name, nonce(), version))
             .await;
         let cleared = cleared.map_err(|not_done| not_done.into_store_error(&self.name));
         let Moved { now, was } = cleared?;
@@ -250,15 +241,9 @@ impl<T: Shareable> ValueReplica<T> {
         }
     }
 
-    fn encode(&self, value: &T, options: &SharedOptions) -> Result<Encoded<T>, StoreError> {
+    fn encode(&self, value: &T) -> Result<Encoded<T>, StoreError> {
         let (payload, value) = encoded(&self.name, self.format, value)?;
-        let value = self.contained(value);
-        let inline = self.inline(&payload, options);
-        Ok(Encoded {
-            payload,
-            inline,
-            value,
-        })
+        Ok((payload, self.contained(value)))
     }
 
     /// Returns the payload for the notification, if it is JSON, small enough and not too deep.
@@ -273,7 +258,7 @@ impl<T: Shareable> ValueReplica<T> {
     /// Writes if Redis holds the expected nonce; otherwise returns what Redis holds.
     async fn attempt(
         &self,
-        encoded: Encoded<T>,
+        (payload, value): Encoded<T>,
         expected: Option<String>,
         options: &SharedOptions,
     ) -> Result<Result<Replaced<T>, Found>, StoreError> {
@@ -281,10 +266,10 @@ impl<T: Shareable> ValueReplica<T> {
             name: self.name.to_string(),
             expected,
             format: self.format,
-            payload: encoded.payload,
             nonce: nonce(),
             time_to_live: options.ttl,
-            inline: encoded.inline,
+            inline: self.inline(&payload, options),
+            payload,
             version: self.version(),
         };
         let answer = self
@@ -293,7 +278,7 @@ impl<T: Shareable> ValueReplica<T> {
             .await;
         let written = answer.map_err(|not_done| not_done.into_store_error(&self.name))?;
         Ok(written.map(|Moved { now, was }| {
-            let snapshot = Snapshot::new(now, Some(encoded.value));
+            let snapshot = Snapshot::new(now, Some(value));
             let snapshot = snapshot.expiring(options.ttl.is_some());
             Replaced { was, snapshot }
         }))

@@ -6,8 +6,8 @@ use crate::keyspace::answer::{Answer, NotDone};
 use crate::keyspace::memory::MemoryKeys;
 use crate::keyspace::stamp::{Moved, Stamp};
 use crate::keyspace::value::{
-    CLEARED_TTL_MS, Clearing, Found, FoundStamp, Restoring, StampKeys, Values, Writing, Written,
-    inlined, notification,
+    CLEARED_TTL_MS, Found, FoundStamp, Restoring, StampKeys, Values, Writing, Written, inlined,
+    notification,
 };
 
 impl Values for MemoryKeys {
@@ -50,11 +50,11 @@ impl Values for MemoryKeys {
         })
     }
 
-    fn clear(&self, key: &str, clearing: Clearing) -> Answer<Moved> {
-        let key = key.to_owned();
+    fn clear(&self, key: &str, name: &str, nonce: String, version: u64) -> Answer<Moved> {
+        let (key, name) = (key.to_owned(), name.to_owned());
         self.change(move |stored| {
-            let moved = next(stored.found(&key), clearing.version, clearing.nonce);
-            let notification = notification(&clearing.name, &moved, br#","cleared":true"#);
+            let moved = next(stored.found(&key), version, nonce);
+            let notification = notification(&name, &moved, br#","cleared":true"#);
             let ttl = Duration::from_millis(CLEARED_TTL_MS);
             stored.put(key, Found::after(&moved, None), Some(ttl));
             (moved, Some(notification))
