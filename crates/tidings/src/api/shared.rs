@@ -103,7 +103,6 @@ impl Bus {
                 MapContext {
                     keyspace: Arc::clone(&inner.keyspace),
                     reports: Arc::clone(&inner.reports),
-                    runtime: inner.runtime.clone(),
                     refresh_state: reconciler.refresh_state(),
                 },
             ));
@@ -135,7 +134,6 @@ fn replica<T: Shareable>(inner: &Inner, name: &str) -> Arc<ValueReplica<T>> {
         current: watch::Sender::new(Current::Unread),
         refresh_state: reconciler.refresh_state(),
         updates: Updates::default(),
-        runtime: inner.runtime.clone(),
         keyspace: Arc::clone(&inner.keyspace),
         reports: Arc::clone(&inner.reports),
         when_lost: Mutex::default(),

@@ -23,8 +23,8 @@ pub(crate) struct KeyspaceAccess {
     known: Mutex<Known>,
     /// The limit for one answer.
     patience: Duration,
-    /// The runtime of the bus, for timeouts on any thread.
-    runtime: Handle,
+    /// The runtime of the bus, for tasks, and for timeouts on any thread.
+    pub(crate) runtime: Handle,
     /// Delays each answer while it is locked.
     #[cfg(test)]
     pub(crate) answers: tokio::sync::Mutex<()>,

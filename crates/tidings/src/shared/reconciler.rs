@@ -11,7 +11,7 @@ use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant as Clock, sleep_until};
+use tokio::time::{Instant as Clock, sleep_until, timeout};
 
 use crate::error::send_failure::SendFailure;
 use crate::keyspace::access::Availability;
@@ -19,7 +19,7 @@ use crate::keyspace::answer::NotDone;
 use crate::keyspace::value::FoundStamp;
 use crate::observe::health::HealthState;
 use crate::shared::refresh::{Outcome, RefreshState, Round};
-use crate::shared::replica::{Replica, in_time};
+use crate::shared::replica::Replica;
 use crate::task::mutex::Mutex;
 use crate::task::panic::panic_text;
 use crate::task::random::jitter;
@@ -136,7 +136,8 @@ enum Comparison {
 
 /// A finished request.
 enum Done {
-    Compared(Vec<Arc<dyn Replica>>, Result<Vec<Found>, SendFailure>),
+    /// `None` if Redis did not answer.
+    Compared(Vec<Arc<dyn Replica>>, Option<Vec<Found>>),
     Refreshed(Arc<dyn Replica>, Round, Outcome),
 }
 
@@ -228,10 +229,10 @@ impl ReconcileTask {
             .iter()
             .map(|replica| replica.stamp_keys())
             .collect();
-        let timeout = self.inputs.timeout;
+        let limit = self.inputs.timeout;
         self.work.push(Box::pin(async move {
-            let found = in_time(timeout, keyspace.stamps(keys)).await;
-            Done::Compared(replicas, found)
+            let found = timeout(limit, keyspace.stamps(keys)).await;
+            Done::Compared(replicas, found.ok().and_then(Result::ok))
         }));
     }
 
@@ -245,14 +246,12 @@ impl ReconcileTask {
         let Some(round) = replica.refresh_state().begin() else {
             return;
         };
-        let keyspace = match &*self.inputs.availability.borrow() {
-            Ok(keyspace) => Arc::clone(keyspace),
-            Err(reason) => return replica.refresh_state().end(round, Err(reason.clone())),
-        };
-        let timeout = self.inputs.timeout;
+        if let Err(reason) = &*self.inputs.availability.borrow() {
+            return replica.refresh_state().end(round, Err(reason.clone()));
+        }
         self.work.push(Box::pin(async move {
             // The code of the application's keys and values runs here and must not end this task.
-            let refreshing = async { Arc::clone(&replica).refresh(keyspace, timeout).await };
+            let refreshing = async { Arc::clone(&replica).refresh().await };
             let outcome = AssertUnwindSafe(refreshing).catch_unwind().await;
             let outcome = outcome.unwrap_or_else(|panic| {
                 let text = panic_text(&*panic);
@@ -269,7 +268,7 @@ impl ReconcileTask {
 
     fn handle_done(&mut self, done: Done) {
         match done {
-            Done::Compared(replicas, Ok(found)) => {
+            Done::Compared(replicas, Some(found)) => {
                 let again = self.comparison == Comparison::RunningAgain;
                 self.comparison = Comparison::Idle;
                 if !std::mem::take(&mut self.has_failed) {
@@ -280,7 +279,7 @@ impl ReconcileTask {
                     self.compare_all();
                 }
             }
-            Done::Compared(_, Err(_)) => {
+            Done::Compared(_, None) => {
                 self.comparison = Comparison::Idle;
                 self.has_failed = true;
                 self.retry_later();
@@ -336,7 +335,6 @@ mod tests {
 
     use super::*;
     use crate::Bus;
-    use crate::keyspace::Keyspace;
     use crate::keyspace::stamp::Stamp;
 
     /// A replica that makes the reconciler panic.
@@ -357,11 +355,7 @@ mod tests {
 
         fn confirm(&self) {}
 
-        fn refresh(
-            self: Arc<Self>,
-            _: Arc<dyn Keyspace>,
-            _: Duration,
-        ) -> BoxFuture<'static, Outcome> {
+        fn refresh(self: Arc<Self>) -> BoxFuture<'static, Outcome> {
             Box::pin(std::future::pending())
         }
 

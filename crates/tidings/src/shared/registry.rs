@@ -125,7 +125,6 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::keyspace::Keyspace;
     use crate::keyspace::stamp::Stamp;
     use crate::observe::health::Counts;
     use crate::shared::refresh::{Outcome, RefreshState};
@@ -181,11 +180,7 @@ mod tests {
 
         fn confirm(&self) {}
 
-        fn refresh(
-            self: Arc<Self>,
-            _: Arc<dyn Keyspace>,
-            _: Duration,
-        ) -> BoxFuture<'static, Outcome> {
+        fn refresh(self: Arc<Self>) -> BoxFuture<'static, Outcome> {
             unreachable!("it is not refreshed")
         }
 

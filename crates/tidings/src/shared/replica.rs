@@ -1,14 +1,11 @@
 //! The trait that the reconciler requires of a replica.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
-use tokio::time::{Instant as Clock, timeout};
+use tokio::time::Instant as Clock;
 
-use crate::error::send_failure::SendFailure;
-use crate::keyspace::Keyspace;
-use crate::keyspace::answer::NotDone;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::StampKeys;
 use crate::shared::refresh::{Outcome, RefreshState};
@@ -35,14 +32,10 @@ pub(crate) trait Replica: Send + Sync {
     /// Records that Redis holds the same stamp.
     fn confirm(&self);
 
-    /// Reads it from Redis again, within `timeout`. Only the reconciler calls this, one call at a
-    /// time, so that no older answer can overtake a newer one. Returns `Ok` if Redis answered, even
-    /// with something that cannot be decoded.
-    fn refresh(
-        self: Arc<Self>,
-        keyspace: Arc<dyn Keyspace>,
-        timeout: Duration,
-    ) -> BoxFuture<'static, Outcome>;
+    /// Reads it from Redis again. Only the reconciler calls this, one call at a time, so that no
+    /// older answer can overtake a newer one. Returns `Ok` if Redis answered, even with something
+    /// that cannot be decoded.
+    fn refresh(self: Arc<Self>) -> BoxFuture<'static, Outcome>;
 
     /// Records that nothing was received since then, so that the replica may be out of date.
     fn became_unreachable(&self, since: Instant);
@@ -51,24 +44,5 @@ pub(crate) trait Replica: Send + Sync {
     /// that it does not accept before the deadline.
     fn flush(self: Arc<Self>, _deadline: Clock) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
-    }
-}
-
-/// Waits for an answer of Redis.
-pub(super) async fn in_time<T>(
-    limit: Duration,
-    answer: impl Future<Output = Result<T, NotDone>>,
-) -> Result<T, SendFailure> {
-    match timeout(limit, answer).await {
-        Ok(answer) => answer.map_err(NotDone::into_reason),
-        Err(_) => Err(SendFailure::TimedOut(limit)),
-    }
-}
-
-/// A key that holds something else is an answer, too: Redis's words about it.
-pub(super) fn or_foreign<T>(found: Result<T, NotDone>) -> Result<Result<T, Arc<str>>, NotDone> {
-    match found {
-        Err(NotDone::Foreign(words)) => Ok(Err(words)),
-        found => found.map(Ok),
     }
 }

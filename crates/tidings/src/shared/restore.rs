@@ -1,14 +1,10 @@
 //! Values that Redis lost: keeps, drops or restores the copy of this process.
 
-use std::time::Duration;
-
-use crate::keyspace::Keyspace;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::{Found, Restoring};
 use crate::shared::codec::encoded;
 use crate::shared::contained::discard;
 use crate::shared::options::{Shareable, WhenLost};
-use crate::shared::replica::in_time;
 use crate::shared::snapshot::Snapshot;
 use crate::shared::value_replica::ValueReplica;
 
@@ -51,19 +47,17 @@ impl<T: Shareable> ValueReplica<T> {
     }
 
     /// Restores the copy if that is due. Returns whether Redis may hold another value now.
-    pub(super) async fn restore_if_due(
-        &self,
-        keyspace: &dyn Keyspace,
-        found: &Found,
-        patience: Duration,
-    ) -> bool {
+    pub(super) async fn restore_if_due(&self, found: &Found) -> bool {
         let Some(replica) = self.to_restore(found) else {
             return false;
         };
-        match in_time(patience, keyspace.restore(&self.key, replica)).await {
+        let request = self
+            .keyspace
+            .request(|keys| keys.restore(&self.key, replica));
+        match request.await {
             Ok(_) => true,
-            Err(reason) => {
-                let shared = &*self.name;
+            Err(error) => {
+                let (shared, reason) = (&*self.name, error.into_reason());
                 tracing::warn!(shared, %reason, "cannot restore a shared value that Redis lost");
                 false
             }

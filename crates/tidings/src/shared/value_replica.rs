@@ -3,21 +3,20 @@
 
 use std::any::type_name;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tidings_codec::{Format, Payload};
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::error::failure::Failure;
 use crate::error::send_failure::SendFailure;
 use crate::error::shared::LoadError;
 use crate::error::shown;
-use crate::keyspace::Keyspace;
 use crate::keyspace::access::KeyspaceAccess;
+use crate::keyspace::answer::NotDone;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::{Found, Written};
 use crate::observe::reports::Reports;
@@ -28,7 +27,7 @@ use crate::shared::contained::ContainedDrop;
 use crate::shared::options::{Shareable, WhenLost};
 use crate::shared::refresh::{Outcome, RefreshState};
 use crate::shared::registry::ChangeListener;
-use crate::shared::replica::{Replica, in_time, or_foreign};
+use crate::shared::replica::Replica;
 use crate::shared::snapshot::{Current, Problem, Snapshot};
 use crate::shared::updates::Updates;
 use crate::task::mutex::Mutex;
@@ -40,7 +39,6 @@ pub(crate) struct ValueReplica<T> {
     pub(crate) current: watch::Sender<Current<T>>,
     pub(crate) refresh_state: RefreshState,
     pub(crate) updates: Updates<T>,
-    pub(crate) runtime: Handle,
     pub(crate) keyspace: Arc<KeyspaceAccess>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) when_lost: Mutex<WhenLost>,
@@ -310,25 +308,22 @@ impl<T: Shareable> Replica for ValueReplica<T> {
         self.replace(Current::confirmed);
     }
 
-    fn refresh(
-        self: Arc<Self>,
-        keyspace: Arc<dyn Keyspace>,
-        patience: Duration,
-    ) -> BoxFuture<'static, Outcome> {
+    fn refresh(self: Arc<Self>) -> BoxFuture<'static, Outcome> {
         Box::pin(async move {
-            let reading = async || or_foreign(keyspace.read(&self.key).await);
-            let mut found = in_time(patience, reading()).await?;
+            let reading = async || self.keyspace.request(|keys| keys.read(&self.key)).await;
+            let mut found = reading().await;
             if let Ok(known) = &found
-                && self.restore_if_due(&*keyspace, known, patience).await
+                && self.restore_if_due(known).await
             {
-                found = in_time(patience, reading()).await?;
+                found = reading().await;
             }
             match found {
                 Ok(found) => self.apply_read(found),
-                Err(words) => {
+                Err(NotDone::Foreign(words)) => {
                     let error = self.foreign(&words);
                     self.report(Problem { stamp: None, error });
                 }
+                Err(error) => return Err(error.into_reason()),
             }
             Ok(())
         })
@@ -357,6 +352,8 @@ impl<T: Shareable> ChangeListener<ValueChanged> for ValueReplica<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::observe::health::Counts;
     use crate::shared::contained::contained;
@@ -371,7 +368,6 @@ mod tests {
             current: watch::Sender::new(Current::Unread),
             refresh_state: RefreshState::new(Arc::default(), stage, watch::channel(()).1),
             updates: Updates::default(),
-            runtime: Handle::current(),
             keyspace: Arc::new(KeyspaceAccess::new(Duration::from_secs(1))),
             reports: Arc::new(Reports::new(Arc::new(Counts::new()))),
             when_lost: Mutex::default(),

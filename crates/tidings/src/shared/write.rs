@@ -98,7 +98,7 @@ impl<T: Shareable> ValueReplica<T> {
                 replica: Arc::clone(self),
                 is_done: false,
             };
-            self.runtime.spawn(writer.run());
+            self.keyspace.runtime.spawn(writer.run());
         }
         match updated.await {
             Ok(Ok(snapshot)) => Ok(snapshot),

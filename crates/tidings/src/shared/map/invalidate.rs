@@ -179,7 +179,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         drop(cache);
         // The task keeps the map alive until Redis has accepted them.
         let replica = Arc::clone(self);
-        self.runtime.spawn(async move {
+        self.keyspace.runtime.spawn(async move {
             loop {
                 replica.repeat().await;
                 let mut cache = replica.lock();

@@ -4,13 +4,11 @@ use std::any::type_name;
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, MutexGuard};
-use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tidings_codec::Format;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -18,7 +16,7 @@ use crate::error::failure::Failure;
 use crate::error::shared::LoadError;
 use crate::keyspace::Keyspace;
 use crate::keyspace::access::KeyspaceAccess;
-use crate::keyspace::answer::Answer;
+use crate::keyspace::answer::{Answer, NotDone};
 use crate::keyspace::map::Found;
 use crate::keyspace::stamp::Stamp;
 use crate::keyspace::value::{FoundStamp, StampKeys};
@@ -37,7 +35,7 @@ use crate::shared::map::watchers::Watchers;
 use crate::shared::options::Shareable;
 use crate::shared::refresh::{Outcome, RefreshState};
 use crate::shared::registry::ChangeListener;
-use crate::shared::replica::{Replica, in_time, or_foreign};
+use crate::shared::replica::Replica;
 use crate::task::mutex::Mutex;
 
 /// The number of locks that keys are distributed to. Updates of one key run one after the other.
@@ -52,7 +50,6 @@ pub(crate) struct MapReplica<K, V> {
     pub(crate) options: MapOptions,
     pub(crate) keyspace: Arc<KeyspaceAccess>,
     pub(crate) reports: Arc<Reports>,
-    pub(crate) runtime: Handle,
     pub(crate) refresh_state: RefreshState,
     pub(crate) watchers: Watchers<K>,
     cache: Mutex<Cache<K, V>>,
@@ -69,7 +66,6 @@ pub(crate) struct MapReplica<K, V> {
 pub(crate) struct MapContext {
     pub(crate) keyspace: Arc<KeyspaceAccess>,
     pub(crate) reports: Arc<Reports>,
-    pub(crate) runtime: Handle,
     pub(crate) refresh_state: RefreshState,
 }
 
@@ -81,7 +77,6 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
             options,
             keyspace: bus.keyspace,
             reports: bus.reports,
-            runtime: bus.runtime,
             refresh_state: bus.refresh_state,
             watchers: Watchers::default(),
             cache: Mutex::new(Cache::new(options.capacity)),
@@ -320,24 +315,22 @@ impl<K: Key, V: Shareable> Replica for MapReplica<K, V> {
         self.watchers.recheck_entries();
     }
 
-    fn refresh(
-        self: Arc<Self>,
-        keyspace: Arc<dyn Keyspace>,
-        patience: Duration,
-    ) -> BoxFuture<'static, Outcome> {
-        let state = self.lock().state();
-        let stamps = keyspace.stamps(vec![self.stamp_keys()]);
+    fn refresh(self: Arc<Self>) -> BoxFuture<'static, Outcome> {
         Box::pin(async move {
-            let read = async {
-                let found = stamps.await?.into_iter().next();
-                or_foreign(found.unwrap_or_else(|| Ok(FoundStamp::default())))
-            };
-            let found = match in_time(patience, read).await? {
+            let state = self.lock().state();
+            let keys = vec![self.stamp_keys()];
+            let stamps = self.keyspace.request(|redis| redis.stamps(keys)).await;
+            let found = stamps.and_then(|found| {
+                let found = found.into_iter().next();
+                found.unwrap_or_else(|| Ok(FoundStamp::default()))
+            });
+            let found = match found {
                 Ok(found) => found,
-                Err(words) => {
+                Err(NotDone::Foreign(words)) => {
                     self.stamp_unreadable(&words);
                     return Ok(());
                 }
+                Err(error) => return Err(error.into_reason()),
             };
             let mut notified = self.notified.subscribe();
             let had = notified.wait_for(|()| self.lock().had_since(&state, &found.stamp));
