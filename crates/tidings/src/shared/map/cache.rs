@@ -385,6 +385,11 @@ mod tests {
         cache
     }
 
+    /// Receives that these entries were changed, which made this version from the one before.
+    fn receive(cache: &mut Cache<u32, u32>, keys: &[u32], version: u64) -> Changed<u32> {
+        cache.receive(Some(keys), stamp(version), &stamp(version - 1).nonce)
+    }
+
     fn cached_keys(cache: &mut Cache<u32, u32>) -> Vec<u32> {
         (0..10).filter(|key| cache.get(key).is_some()).collect()
     }
@@ -424,10 +429,7 @@ mod tests {
     #[test]
     fn the_next_change_drops_one_entry() {
         let mut cache = cache();
-        assert_eq!(
-            cache.receive(Some(&[2]), stamp(2), "n1"),
-            Changed::Some(vec![2])
-        );
+        assert_eq!(receive(&mut cache, &[2], 2), Changed::Some(vec![2]));
         assert_eq!(cached_keys(&mut cache), [1, 3]);
         assert_eq!(cache.stamp(), &stamp(2));
     }
@@ -435,14 +437,11 @@ mod tests {
     #[test]
     fn a_change_after_a_missed_one_drops_all() {
         let mut cache = cache();
-        assert_eq!(cache.receive(Some(&[2]), stamp(3), "n2"), Changed::All);
+        assert_eq!(receive(&mut cache, &[2], 3), Changed::All);
         assert!(cached_keys(&mut cache).is_empty());
         // Later changes drop single entries again.
         cache.insert(1, entry(1), &stamp(3));
-        assert_eq!(
-            cache.receive(Some(&[2]), stamp(4), "n3"),
-            Changed::Some(vec![2])
-        );
+        assert_eq!(receive(&mut cache, &[2], 4), Changed::Some(vec![2]));
         assert_eq!(cached_keys(&mut cache), [1]);
     }
 
@@ -450,26 +449,17 @@ mod tests {
     fn a_late_notification_drops_one_entry() {
         let mut cache = Cache::new(10);
         (1..=3).for_each(|key| cache.insert(key, entry(key), &stamp(5)));
-        assert_eq!(
-            cache.receive(Some(&[2]), stamp(4), "n3"),
-            Changed::Some(vec![2])
-        );
+        assert_eq!(receive(&mut cache, &[2], 4), Changed::Some(vec![2]));
         // Nor was the notification received of the change in the answer.
-        assert_eq!(
-            cache.receive(Some(&[4]), stamp(5), "n4"),
-            Changed::Some(vec![4])
-        );
-        assert_eq!(cache.receive(Some(&[4]), stamp(5), "n4"), Changed::Nothing);
+        assert_eq!(receive(&mut cache, &[4], 5), Changed::Some(vec![4]));
+        assert_eq!(receive(&mut cache, &[4], 5), Changed::Nothing);
         assert_eq!(cached_keys(&mut cache), [1, 3]);
-        assert_eq!(
-            cache.receive(Some(&[1]), stamp(6), "n5"),
-            Changed::Some(vec![1])
-        );
+        assert_eq!(receive(&mut cache, &[1], 6), Changed::Some(vec![1]));
         assert_eq!(cached_keys(&mut cache), [3]);
         // After a missed change, lower versions are news.
-        assert_eq!(cache.receive(Some(&[1]), stamp(8), "n7"), Changed::All);
+        assert_eq!(receive(&mut cache, &[1], 8), Changed::All);
         cache.insert(3, entry(3), &stamp(8));
-        assert_eq!(cache.receive(Some(&[1]), stamp(7), "n6"), Changed::All);
+        assert_eq!(receive(&mut cache, &[1], 7), Changed::All);
     }
 
     #[test]
@@ -482,13 +472,10 @@ mod tests {
     #[test]
     fn a_repeated_notification_changes_nothing() {
         let mut cache = cache();
-        cache.receive(Some(&[4]), stamp(2), "n1");
-        assert_eq!(cache.receive(Some(&[2]), stamp(2), "n1"), Changed::Nothing);
-        assert_eq!(
-            cache.receive(Some(&[2]), stamp(1), ""),
-            Changed::Some(vec![2])
-        );
-        assert_eq!(cache.receive(Some(&[1]), stamp(1), ""), Changed::Nothing);
+        receive(&mut cache, &[4], 2);
+        assert_eq!(receive(&mut cache, &[2], 2), Changed::Nothing);
+        assert_eq!(receive(&mut cache, &[2], 1), Changed::Some(vec![2]));
+        assert_eq!(receive(&mut cache, &[1], 1), Changed::Nothing);
         assert_eq!(cached_keys(&mut cache), [1, 3]);
     }
 
@@ -506,9 +493,9 @@ mod tests {
     #[test]
     fn an_answer_that_notifications_overtook_drops_nothing_and_one_of_a_failover_all() {
         let mut cache = cache();
-        cache.receive(Some(&[1]), stamp(2), "n1");
+        receive(&mut cache, &[1], 2);
         let state = cache.state();
-        cache.receive(Some(&[2]), stamp(3), "n2");
+        receive(&mut cache, &[2], 3);
         assert_eq!(cache.follow(&state, found(2)), Changed::Some(vec![]));
         assert_eq!(cache.stamp(), &stamp(3));
         assert_eq!(cache.follow(&state, found(1)), Changed::All);
@@ -561,7 +548,7 @@ mod tests {
     fn an_entry_of_a_write_with_a_late_notification_stays() {
         let mut cache = cache();
         cache.insert(4, entry(4), &stamp(2));
-        cache.receive(Some(&[1]), stamp(2), "n1");
+        receive(&mut cache, &[1], 2);
         assert_eq!(cache.confirm(), Changed::Some(vec![]));
         assert_eq!(cached_keys(&mut cache), [2, 3, 4]);
     }
@@ -569,7 +556,7 @@ mod tests {
     #[test]
     fn an_answer_older_than_the_last_notification_is_cached() {
         let mut cache = cache();
-        cache.receive(Some(&[1]), stamp(2), "n1");
+        receive(&mut cache, &[1], 2);
         cache.insert(4, entry(4), &stamp(1));
         assert_eq!(cache.confirm(), Changed::Some(vec![]));
         assert_eq!(cached_keys(&mut cache), [2, 3, 4]);
@@ -581,7 +568,7 @@ mod tests {
         let changed = cache.record_write(&1, entry(7), &stamp(2), "n1");
         assert_eq!(changed, Changed::Some(vec![1]));
         assert_eq!(cached_keys(&mut cache), [1, 2, 3]);
-        assert_eq!(cache.receive(Some(&[1]), stamp(2), "n1"), Changed::Nothing);
+        assert_eq!(receive(&mut cache, &[1], 2), Changed::Nothing);
         assert_eq!(cached_keys(&mut cache), [1, 2, 3]);
     }
 
@@ -590,8 +577,8 @@ mod tests {
         let mut cache = cache();
         cache.record_write(&1, entry(7), &stamp(2), "n1");
         cache.record_write(&2, entry(8), &stamp(3), "n2");
-        assert_eq!(cache.receive(Some(&[1]), stamp(2), "n1"), Changed::Nothing);
-        assert_eq!(cache.receive(Some(&[2]), stamp(3), "n2"), Changed::Nothing);
+        assert_eq!(receive(&mut cache, &[1], 2), Changed::Nothing);
+        assert_eq!(receive(&mut cache, &[2], 3), Changed::Nothing);
         assert_eq!(cached_keys(&mut cache), [1, 2, 3]);
     }
 
@@ -601,16 +588,13 @@ mod tests {
         assert_eq!(cache.receive(None, stamp(2), "n1"), Changed::All);
         assert!(cached_keys(&mut cache).is_empty());
         assert_eq!(cache.receive(None, stamp(2), "n1"), Changed::Nothing);
-        assert_eq!(
-            cache.receive(Some(&[1]), stamp(3), "n2"),
-            Changed::Some(vec![1])
-        );
+        assert_eq!(receive(&mut cache, &[1], 3), Changed::Some(vec![1]));
     }
 
     #[test]
     fn an_own_write_whose_notification_comes_before_its_answer_is_cached() {
         let mut cache = cache();
-        cache.receive(Some(&[1]), stamp(2), "n1");
+        receive(&mut cache, &[1], 2);
         let changed = cache.record_write(&1, entry(7), &stamp(2), "n1");
         assert_eq!(changed, Changed::Nothing);
         assert_eq!(cached_keys(&mut cache), [1, 2, 3]);
@@ -634,10 +618,7 @@ mod tests {
         // The second change was of this entry.
         cache.insert(2, entry(2), &stamp(1));
         assert_eq!(cached_keys(&mut cache), [1]);
-        assert_eq!(
-            cache.receive(Some(&[2]), stamp(2), "n1"),
-            Changed::Some(vec![2])
-        );
+        assert_eq!(receive(&mut cache, &[2], 2), Changed::Some(vec![2]));
         assert_eq!(cached_keys(&mut cache), [1]);
     }
 
@@ -647,17 +628,14 @@ mod tests {
         cache.insert(2, entry(2), &stamp(2));
         let changed = cache.record_write(&1, entry(7), &stamp(2), "n1");
         assert_eq!(changed, Changed::Some(vec![1]));
-        assert_eq!(cache.receive(Some(&[1]), stamp(2), "n1"), Changed::Nothing);
+        assert_eq!(receive(&mut cache, &[1], 2), Changed::Nothing);
         assert_eq!(cached_keys(&mut cache), [1, 2]);
     }
 
     #[test]
     fn a_change_of_an_invalid_key_drops_nothing() {
         let mut cache = cache();
-        assert_eq!(
-            cache.receive(Some(&[]), stamp(2), "n1"),
-            Changed::Some(vec![])
-        );
+        assert_eq!(receive(&mut cache, &[], 2), Changed::Some(vec![]));
         assert_eq!(cached_keys(&mut cache), [1, 2, 3]);
         assert_eq!(cache.stamp(), &stamp(2));
     }
@@ -669,7 +647,7 @@ mod tests {
         let (_, load) = watch::channel(None);
         let loading = cache.loading.ticket();
         cache.loading.begin(2, loading, load);
-        cache.receive(Some(&[2]), stamp(2), "n1");
+        receive(&mut cache, &[2], 2);
         assert!(!cache.reading.end(&2, ticket));
         assert!(!cache.loading.end(&2, loading));
     }
