@@ -24,7 +24,7 @@ use crate::task::panic::panic_text;
 use crate::task::random::jitter;
 
 /// The maximal number of attempts of an update.
-pub(super) const MAX_ATTEMPTS: u32 = 1_000;
+const MAX_ATTEMPTS: u32 = 1_000;
 
 /// The number of attempts that follow at once; later ones wait first.
 const IMMEDIATE_ATTEMPTS: u32 = 2;
@@ -155,11 +155,7 @@ impl<T: Shareable> ValueReplica<T> {
                 }
                 Err(found) => base = self.overtaken(idle, &base, found)?,
             }
-            if attempts == MAX_ATTEMPTS || Instant::now() >= deadline {
-                let shared = self.name.to_string();
-                return Err(StoreError::Contended { shared, attempts }.into());
-            }
-            back_off(attempts).await;
+            back_off(&self.name, attempts, deadline).await?;
         }
         unreachable!("the number of attempts is bounded")
     }
@@ -348,10 +344,19 @@ impl<T: Shareable> Drop for UpdateWriter<T> {
     }
 }
 
-/// Waits for a random time after an attempt that another process overtook.
-pub(super) async fn back_off(attempts: u32) {
+/// Waits for a random time after an attempt that another process overtook, unless it was the last one.
+pub(super) async fn back_off(
+    shared: &str,
+    attempts: u32,
+    deadline: Instant,
+) -> Result<(), StoreError> {
+    if attempts >= MAX_ATTEMPTS || Instant::now() >= deadline {
+        let shared = shared.to_owned();
+        return Err(StoreError::Contended { shared, attempts });
+    }
     if attempts > IMMEDIATE_ATTEMPTS {
         let longest = PAUSE * attempts.min(MAX_PAUSE_FACTOR);
         sleep(jitter(longest, 0.0..1.0)).await;
     }
+    Ok(())
 }

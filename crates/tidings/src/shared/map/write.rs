@@ -19,7 +19,7 @@ use crate::shared::map::invalidations::Generation;
 use crate::shared::map::replica::{KEY_LOCKS, MapReplica};
 use crate::shared::options::Shareable;
 use crate::shared::refresh::ConnectionEpoch;
-use crate::shared::write::{MAX_ATTEMPTS, back_off};
+use crate::shared::write::back_off;
 use crate::task::FOREVER;
 
 /// A new entry.
@@ -88,13 +88,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
                 None => return Ok(Arc::clone(&*value)),
                 Some(found) => old = self.contain(found),
             }
-            if attempts >= MAX_ATTEMPTS || Instant::now() >= deadline {
-                return Err(StoreError::Contended {
-                    shared: entry_name(&self.keys.name, &field),
-                    attempts,
-                });
-            }
-            back_off(attempts).await;
+            back_off(&entry_name(&self.keys.name, &field), attempts, deadline).await?;
         }
         unreachable!("the number of attempts is bounded")
     }
