@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value, cmd};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind, Value, cmd};
 use tokio::sync::Mutex;
 
 use crate::acl::Needs;
@@ -247,10 +247,14 @@ impl RedisJournal {
         for queued in [multi, first, second] {
             self.answer(Some(queued)).await?;
         }
-        let answer = self.answer(Some(exec)).await?;
+        Ok(self.value(Some(exec)).await? != Value::Nil)
+    }
+
+    /// The answer to a command, parsed.
+    async fn value(&self, answer: Option<Unparsed>) -> Result<Value, JournalError> {
+        let answer = self.answer(answer).await?;
         let answer = redis::parse_redis_value(&answer).and_then(Value::extract_error);
-        let answer = answer.map_err(|error| self.error(error))?;
-        Ok(answer != Value::Nil)
+        answer.map_err(|error| self.error(error))
     }
 }
 
@@ -311,9 +315,7 @@ impl JournalStore for RedisJournal {
         Box::pin(async move {
             let mut info = String::new();
             for section in sections {
-                let section = redis::parse_redis_value(&this.answer(Some(section)).await?);
-                let section = section.and_then(Value::extract_error);
-                let section = section.map_err(|error| this.error(error))?;
+                let section = this.value(Some(section)).await?;
                 info += &String::from_redis_value(section).map_err(|_| JournalError::Lost)?;
             }
             Ok(ServerSettings::parse(&info))
@@ -321,18 +323,14 @@ impl JournalStore for RedisJournal {
     }
 
     fn append(&self, frame: Bytes, attempt: u32) -> Answered<Option<JournalPosition>> {
-        let needs = Arc::clone(&self.needs);
         if self.is_asking {
             let answers = self.client.unparsed(2, |out| {
                 cmd("ASKING").write_packed_command(out);
                 write_append(out, &self.head, &frame, attempt);
             });
+            let this = self.clone();
             return Box::pin(async move {
-                let added = answers.into_iter().nth(1).ok_or(JournalError::Lost)?;
-                let added = added.answer().await;
-                let added = added.map_err(|error| JournalError::of(error, &needs))?;
-                let value = redis::parse_redis_value(&added);
-                match position(value, &needs)? {
+                match position(this.value(answers.into_iter().nth(1)).await?)? {
                     // The stream may only not have come yet.
                     None => Err(moving()),
                     position => Ok(position),
@@ -340,7 +338,11 @@ impl JournalStore for RedisJournal {
             });
         }
         let answer = self.client.append(&self.head, &frame, attempt);
-        Box::pin(async move { position(answer.await, &needs) })
+        let needs = Arc::clone(&self.needs);
+        Box::pin(async move {
+            let answer = answer.await.and_then(Value::extract_error);
+            position(answer.map_err(|error| JournalError::of(error, &needs))?)
+        })
     }
 
     fn create(&self, frame: Bytes) -> Answered<bool> {
@@ -485,12 +487,8 @@ impl RedisJournal {
 }
 
 /// The answer to `XADD`; `None` if there is no stream.
-fn position(
-    answer: RedisResult<Value>,
-    needs: &Needs,
-) -> Result<Option<JournalPosition>, JournalError> {
-    let answer = answer.and_then(Value::extract_error);
-    match answer.map_err(|error| JournalError::of(error, needs))? {
+fn position(answer: Value) -> Result<Option<JournalPosition>, JournalError> {
+    match answer {
         Value::Nil => Ok(None),
         Value::BulkString(id) => Ok(Some(reply::id(&id)?)),
         _ => Err(JournalError::Lost),
