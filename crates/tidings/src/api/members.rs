@@ -94,7 +94,6 @@ impl Bus {
                 keyspace: Arc::clone(&inner.keyspace),
                 keys: inner.members.keys.clone(),
                 missed: inner.reports.missed.subscribe(),
-                stage: inner.stage.subscribe(),
             };
             // Subscribe before reading the list: a change in between would be in neither.
             let listener = Arc::clone(&view);

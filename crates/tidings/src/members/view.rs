@@ -272,13 +272,13 @@ pub(crate) struct ViewTask {
     pub(crate) keyspace: Arc<KeyspaceAccess>,
     pub(crate) keys: MemberKeys,
     pub(crate) missed: watch::Receiver<u64>,
-    pub(crate) stage: watch::Receiver<Stage>,
 }
 
 impl ViewTask {
     /// Follows the members until the bus leaves.
     pub(crate) async fn run(mut self) {
-        until_leaving(self.stage.clone(), self.run_until_closed()).await;
+        let stage = self.view.1.clone();
+        until_leaving(stage, self.run_until_closed()).await;
     }
 
     async fn run_until_closed(&mut self) {
