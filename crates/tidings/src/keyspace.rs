@@ -15,13 +15,9 @@ pub(crate) mod value;
 use crate::keyspace::counter::Counts;
 use crate::keyspace::map::Maps;
 use crate::keyspace::member_list::MemberList;
-use crate::keyspace::memory::MemoryKeys;
-use crate::keyspace::redis::{KeyConnection, RedisKeys};
 use crate::keyspace::value::Values;
 
 /// All operations. An answer comes only while the send connection is polled.
 pub(crate) trait Keyspace: Counts + Maps + MemberList + Values + Send + Sync {}
 
-impl Keyspace for MemoryKeys {}
-
-impl<C: KeyConnection> Keyspace for RedisKeys<C> {}
+impl<T: Counts + Maps + MemberList + Values + Send + Sync> Keyspace for T {}

@@ -7,8 +7,8 @@ use tokio::time::sleep;
 
 use crate::event::numbers::Numbers;
 use crate::event::position::JournalPosition;
+use crate::keyspace::journal::JournalStore;
 use crate::keyspace::journal::answer::JournalError;
-use crate::keyspace::journal::{Entry, JournalStore};
 
 /// The number of entries that are read at once: each can have a frame of 1 MiB.
 const PAGE: usize = 16;
@@ -21,14 +21,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) async fn find(
     store: Arc<dyn JournalStore>,
     after: JournalPosition,
-    frames: Vec<Numbers>,
+    mut frames: Vec<Numbers>,
 ) -> Result<Vec<(u64, JournalPosition)>, JournalError> {
-    let mut wanted = Wanted {
-        frames,
-        found: Vec::new(),
-    };
+    let mut found = Vec::new();
     let mut from = after.next();
-    while !wanted.frames.is_empty() {
+    while !frames.is_empty() {
         let page = match store.range(from, None, PAGE).await {
             // The task that follows the journal gives up a server that goes on with this answer.
             Err(JournalError::NotNow(_)) => {
@@ -42,31 +39,15 @@ pub(crate) async fn find(
         };
         from = last.id.next();
         for entry in &page.entries {
-            wanted.compare(entry);
+            let numbers = entry.numbers();
+            // A later execution of the same frame is known everywhere, and does not count.
+            if let Some(at) = frames.iter().position(|frame| Some(*frame) == numbers) {
+                found.push((frames.swap_remove(at).first, entry.id));
+            }
         }
         if page.entries.len() < PAGE {
             break;
         }
     }
-    Ok(wanted.found)
-}
-
-/// The frames that are looked for, and those that were found.
-struct Wanted {
-    frames: Vec<Numbers>,
-    found: Vec<(u64, JournalPosition)>,
-}
-
-impl Wanted {
-    fn compare(&mut self, entry: &Entry) {
-        let Some(numbers) = entry.numbers() else {
-            return;
-        };
-        let at = self.frames.iter().position(|frame| *frame == numbers);
-        // A later execution of the same frame is known everywhere, and does not count.
-        if let Some(at) = at {
-            let frame = self.frames.swap_remove(at);
-            self.found.push((frame.first, entry.id));
-        }
-    }
+    Ok(found)
 }
