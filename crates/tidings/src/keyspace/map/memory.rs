@@ -1,9 +1,9 @@
 //! The operations on maps, in memory.
 
 use crate::keyspace::answer::Answer;
-use crate::keyspace::map::stored::{StoredEntry, StoredMap, now};
+use crate::keyspace::map::stored::{StoredEntry, StoredMap};
 use crate::keyspace::map::{Found, Maps, NewEntry, Page, notification_end};
-use crate::keyspace::memory::{InMemory, MemoryKeys};
+use crate::keyspace::memory::{InMemory, MemoryKeys, now};
 use crate::keyspace::stamp::Moved;
 use crate::keyspace::value;
 use crate::namespace::MapKeys;

@@ -1,11 +1,9 @@
 //! The entries of a map in memory, equal to the scripts for Redis. No I/O.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::LazyLock;
-
-use tokio::time::Instant;
 
 use crate::keyspace::map::{NewEntry, WriteCondition};
+use crate::keyspace::memory::now;
 use crate::task::milliseconds;
 
 #[derive(Debug, Default)]
@@ -23,12 +21,6 @@ pub(super) struct StoredEntry {
     pub(super) is_negative: bool,
     ends: Option<u64>,
     pub(super) bytes: Vec<u8>,
-}
-
-/// Returns the time in milliseconds since shortly before the first call; never 0.
-pub(super) fn now() -> u64 {
-    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
-    milliseconds(FIRST.elapsed()).saturating_add(1)
 }
 
 impl StoredMap {

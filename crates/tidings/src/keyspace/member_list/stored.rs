@@ -1,7 +1,7 @@
 //! The member list of a namespace in memory, equal to the scripts for Redis. No I/O.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::json;
 use tidings_codec::NodeId;
@@ -9,13 +9,11 @@ use tokio::time::Instant;
 
 use crate::keyspace::member_list::renewal_gaps::{RECONNECT_TIME, RenewalGaps};
 use crate::keyspace::member_list::{Listed, MAX_REMOVED, Renewal, Renewed};
-use crate::task::milliseconds;
+use crate::keyspace::memory;
 
 /// The member list of a namespace in memory.
 #[derive(Debug)]
 pub(crate) struct StoredMembers {
-    /// An instant, and its time since 1970.
-    clock: (Instant, Duration),
     members: BTreeMap<NodeId, StoredMember>,
     change: u64,
     last_renewal: Option<Instant>,
@@ -31,16 +29,11 @@ struct StoredMember {
     description: String,
 }
 
-/// The result of a change, and its notifications.
-type Changed<T> = (T, Vec<Vec<u8>>);
-
 impl Default for StoredMembers {
     fn default() -> Self {
-        let since_1970 = UNIX_EPOCH.elapsed().unwrap_or_default();
         Self {
-            clock: (Instant::now(), since_1970),
             members: BTreeMap::new(),
-            change: milliseconds(since_1970),
+            change: memory::now(),
             last_renewal: None,
             gaps: RenewalGaps::default(),
             expires: None,
@@ -49,9 +42,10 @@ impl Default for StoredMembers {
 }
 
 impl StoredMembers {
-    pub(super) fn renew(&mut self, renewal: &Renewal) -> Changed<Renewed> {
-        let is_joining = !self.members.contains_key(&renewal.id);
+    /// Returns the notifications, too.
+    pub(super) fn renew(&mut self, renewal: &Renewal) -> (Renewed, Vec<Vec<u8>>) {
         let mut notifications = Vec::from_iter(self.join_or_renew(renewal));
+        let is_joining = !notifications.is_empty();
         let expired = if is_joining {
             Vec::new()
         } else {
@@ -63,7 +57,7 @@ impl StoredMembers {
             .filter_map(|id| self.remove(id, "expired"));
         notifications.extend(removed);
         let renewed = Renewed {
-            now: self.now(),
+            now: memory::now(),
             change: self.change,
             has_more,
             is_new: is_joining,
@@ -93,7 +87,7 @@ impl StoredMembers {
             self.last_renewal = Some(now);
             return None;
         }
-        let started = renewal.started.unwrap_or_else(|| self.now());
+        let started = renewal.started.unwrap_or_else(memory::now);
         let rest = renewal.description.strip_prefix('{').unwrap_or_default();
         let description = format!(r#"{{"started":{started},{rest}"#);
         if self.members.is_empty() {
@@ -146,11 +140,6 @@ impl StoredMembers {
 
     pub(super) fn description(&self, id: NodeId) -> Option<String> {
         Some(self.members.get(&id)?.description.clone())
-    }
-
-    fn now(&self) -> u64 {
-        let (began, since_1970) = self.clock;
-        milliseconds(since_1970 + began.elapsed())
     }
 }
 
