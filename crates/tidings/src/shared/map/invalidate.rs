@@ -104,10 +104,9 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         let mut availability = self.keyspace.watch();
         let mut delays = Delays::new();
         loop {
-            let next = self.lock().invalid.next(MAX_CONCURRENT);
-            if next == Next::Nothing {
+            let Some(next) = self.lock().invalid.next(MAX_CONCURRENT) else {
                 return;
-            }
+            };
             let reason = availability.borrow_and_update().as_ref().err().cloned();
             if reason.as_ref().is_some_and(SendFailure::is_end) {
                 return;
@@ -125,7 +124,6 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
     /// Returns whether Redis accepted all of them.
     async fn send_next(&self, next: Next<K>) -> bool {
         match next {
-            Next::Nothing => true,
             Next::All => self.send_all().await.is_ok(),
             Next::Keys(keys) => {
                 let sent =

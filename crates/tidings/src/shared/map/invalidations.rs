@@ -98,19 +98,15 @@ impl<K: Clone + Eq + Hash> Invalidations<K> {
     }
 
     /// Returns the next ones to send: some keys, or the whole map.
-    pub(crate) fn next(&self, max: usize) -> Next<K> {
+    pub(crate) fn next(&self, max: usize) -> Option<Next<K>> {
         if self.all.is_some() {
-            return Next::All;
+            return Some(Next::All);
         }
         let keys = self.keys.iter().take(max);
         let keys: Vec<_> = keys
             .map(|(key, generation)| (key.clone(), *generation))
             .collect();
-        if keys.is_empty() {
-            Next::Nothing
-        } else {
-            Next::Keys(keys)
-        }
+        (!keys.is_empty()).then_some(Next::Keys(keys))
     }
 
     /// Returns the number of keys; `None` for the whole map.
@@ -130,7 +126,6 @@ impl<K: Clone + Eq + Hash> Invalidations<K> {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next<K> {
-    Nothing,
     Keys(Vec<(K, Generation)>),
     All,
 }
@@ -152,7 +147,7 @@ mod tests {
         let first = fail(&mut invalidations, 7);
         let second = fail(&mut invalidations, 7);
         invalidations.confirm(&7, first);
-        assert_eq!(invalidations.next(10), Next::Keys(vec![(7, second)]));
+        assert_eq!(invalidations.next(10), Some(Next::Keys(vec![(7, second)])));
         invalidations.confirm(&7, second);
         assert!(invalidations.is_empty() && !invalidations.contains(&7));
     }
@@ -170,7 +165,7 @@ mod tests {
 
         fail(&mut invalidations, MAX_KEYS);
 
-        assert_eq!(invalidations.next(10), Next::All);
+        assert_eq!(invalidations.next(10), Some(Next::All));
         assert!(invalidations.contains(&(MAX_KEYS + 1)));
         fail(&mut invalidations, 7);
         let all = invalidations.all().unwrap();
@@ -204,6 +199,6 @@ mod tests {
         invalidations.confirm_all(sent);
 
         assert!(invalidations.contains(&7) && !invalidations.contains(&8));
-        assert_eq!(invalidations.next(10), Next::Keys(vec![(7, later)]));
+        assert_eq!(invalidations.next(10), Some(Next::Keys(vec![(7, later)])));
     }
 }
