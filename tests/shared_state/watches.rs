@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::{FutureExt, Stream};
+use futures_util::{FutureExt, Stream, StreamExt};
 use tidings::{EntryState, MapChange, MemberEvent, Snapshot};
 use tidings_testkit::memory_nodes;
 use tokio::time::timeout;
@@ -92,4 +92,26 @@ async fn a_wait_ends_with_the_bus() {
     assert!(changes.wait_for(|_| false).await.is_none());
     assert!(members.wait_for(|_| false).await.is_none());
     assert!(health.wait_for(|_| false).await.is_none());
+}
+
+#[tokio::test]
+async fn a_watch_that_has_ended_returns_none_again() {
+    let (node, _) = memory_nodes().await;
+    let (value, map) = (node.shared::<u32>("limit"), node.map::<u32, u32>("users"));
+    let (value, map) = (value.unwrap(), map.unwrap());
+    let (value, entry, entries) = (value.watch(), map.watch(&7), map.watch_all());
+    let (members, health) = (node.watch_members(), node.watch_health());
+    node.shutdown(SOON).await.unwrap();
+
+    ends(value).await;
+    ends(entry).await;
+    ends(entries).await;
+    ends(members).await;
+    ends(health).await;
+}
+
+/// Reads a stream to its end, and once more.
+async fn ends(mut stream: impl Stream + Unpin) {
+    while stream.next().await.is_some() {}
+    assert!(stream.next().await.is_none());
 }

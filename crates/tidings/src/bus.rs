@@ -36,6 +36,7 @@ use crate::receive::subscription::SubscriptionSlot;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
+#[must_use = "the bus and its handlers end when its last clone is dropped"]
 pub struct Bus {
     pub(crate) inner: Arc<Inner>,
     /// Keeps the bus alive. A clone that a handler receives has none.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures_util::StreamExt;
 use futures_util::stream::unfold;
 use tokio::sync::Notify;
 
@@ -39,5 +38,5 @@ pub(super) fn watch<T: Shareable>(replica: Arc<ValueReplica<T>>) -> SharedWatch<
             }
         },
     );
-    Watch::of_state(look, snapshots.fuse())
+    Watch::of_state(look, snapshots)
 }

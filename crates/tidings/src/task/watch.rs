@@ -14,10 +14,11 @@ use tokio::sync::Notify;
 /// [`MapWatch`](crate::MapWatch) and [`MemberWatch`](crate::MemberWatch) say of what.
 ///
 /// A slow reader gets the newest state, not each one before it. The stream ends with the bus, and
-/// does not keep it alive.
+/// does not keep it alive; after the end, each further call returns `None`.
 pub struct Watch<T> {
     /// Makes the stream return the state as it is, if it is a stream of states.
     look: Option<Arc<Notify>>,
+    /// Returns `None` again after its end.
     changes: BoxStream<'static, T>,
 }
 
@@ -26,7 +27,7 @@ impl<T> Watch<T> {
     pub(crate) fn new(changes: impl Stream<Item = T> + Send + 'static) -> Self {
         Self {
             look: None,
-            changes: changes.boxed(),
+            changes: changes.fuse().boxed(),
         }
     }
 
@@ -37,7 +38,7 @@ impl<T> Watch<T> {
     ) -> Self {
         Self {
             look: Some(look),
-            changes: states.boxed(),
+            changes: states.fuse().boxed(),
         }
     }
 
