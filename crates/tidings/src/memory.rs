@@ -2,16 +2,18 @@
 
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, LazyLock, OnceLock, Weak};
 use std::task::{Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::error::connect::ConnectError;
 use crate::namespace::Namespace;
+use crate::task::milliseconds;
 use crate::task::mutex::Mutex;
 
 /// Publishes a frame as a foreign program would, byte for byte, as `PUBLISH` does on Redis: for tests
@@ -126,6 +128,14 @@ impl Place {
         }
         answer
     }
+}
+
+/// Returns the milliseconds since 1970, by the clock of the server: Tokio's.
+pub(crate) fn now() -> u64 {
+    static FIRST: LazyLock<(Instant, Duration)> =
+        LazyLock::new(|| (Instant::now(), UNIX_EPOCH.elapsed().unwrap_or_default()));
+    let (first, since_1970) = *FIRST;
+    milliseconds(since_1970 + first.elapsed())
 }
 
 /// The frames that a bus has not received yet.

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::future::ready;
-use std::sync::{Arc, LazyLock, MutexGuard};
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -14,7 +14,6 @@ use crate::keyspace::member_list::stored::StoredMembers;
 use crate::keyspace::value::Found;
 use crate::memory::Place;
 use crate::namespace::MemberKeys;
-use crate::task::milliseconds;
 use crate::task::mutex::Mutex;
 
 /// All data of a namespace in memory.
@@ -48,14 +47,6 @@ impl InMemory {
         let until = ttl.map(|ttl| Instant::now() + ttl);
         self.values.insert(key, StoredValue { found, until });
     }
-}
-
-/// Returns the milliseconds since 1970, by the clock of Tokio.
-pub(super) fn now() -> u64 {
-    static FIRST: LazyLock<(Instant, Duration)> =
-        LazyLock::new(|| (Instant::now(), UNIX_EPOCH.elapsed().unwrap_or_default()));
-    let (first, since_1970) = *FIRST;
-    milliseconds(since_1970 + first.elapsed())
 }
 
 /// The keyspace of a memory place, for as long as a bus uses it.

@@ -3,9 +3,10 @@
 use crate::keyspace::answer::Answer;
 use crate::keyspace::map::stored::{StoredEntry, StoredMap};
 use crate::keyspace::map::{Found, Maps, NewEntry, Page, notification_end};
-use crate::keyspace::memory::{InMemory, MemoryKeys, now};
+use crate::keyspace::memory::{InMemory, MemoryKeys};
 use crate::keyspace::stamp::Moved;
 use crate::keyspace::value;
+use crate::memory::now;
 use crate::namespace::MapKeys;
 
 impl InMemory {

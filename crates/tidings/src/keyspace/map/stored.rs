@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::keyspace::map::{NewEntry, WriteCondition};
-use crate::keyspace::memory::now;
+use crate::memory::now;
 use crate::task::milliseconds;
 
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::keyspace::member_list::renewal_gaps::{RECONNECT_TIME, RenewalGaps};
 use crate::keyspace::member_list::{Listed, MAX_REMOVED, Renewal, Renewed};
-use crate::keyspace::memory;
+use crate::memory;
 
 /// The member list of a namespace in memory.
 #[derive(Debug)]
