@@ -292,7 +292,8 @@ fn try_lock(directory: &Path) -> io::Result<Option<File>> {
 }
 
 /// Creates a directory that only this user can write. Rejects an existing one that others could have
-/// made, as in the temporary directory.
+/// made, as in the temporary directory, and takes no permission away from one: it may be the one of
+/// another program.
 fn create_private(path: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(mode).create(path)?;
     let found = symlink_metadata(path)?;
@@ -300,10 +301,11 @@ fn create_private(path: &Path, mode: u32) -> io::Result<()> {
         let why = "it must be a directory of this user that no other user can write";
         return Err(io::Error::other(why));
     }
-    if found.mode() & mode == mode {
+    let traversal = mode & 0o011;
+    if found.mode() & traversal == traversal {
         return Ok(());
     }
-    set_permissions(path, PermissionsExt::from_mode(mode))
+    set_permissions(path, PermissionsExt::from_mode(found.mode() | traversal))
 }
 
 fn is_private_dir(metadata: &Metadata) -> bool {
@@ -425,6 +427,22 @@ mod tests {
         assert_eq!(directory.read_dir().unwrap().count(), 0);
         set_permissions(&directory, PermissionsExt::from_mode(0o700)).unwrap();
         dir.restore().unwrap();
+    }
+
+    #[test]
+    fn an_existing_directory_keeps_its_permissions() {
+        let runtime = short_directory();
+        let mode = || metadata(runtime.path()).unwrap().mode() & 0o777;
+        for (given, is_for_others, kept) in [
+            (0o555, false, 0o555),
+            (0o555, true, 0o555),
+            (0o700, true, 0o711),
+        ] {
+            set_permissions(runtime.path(), PermissionsExt::from_mode(given)).unwrap();
+            // Root can write to a directory without the permission, and others cannot.
+            let _ = RuntimeDir::take(runtime.path(), None, is_for_others);
+            assert_eq!(mode(), kept, "{given:o}");
+        }
     }
 
     #[test]
