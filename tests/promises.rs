@@ -72,6 +72,7 @@ promises! {
     gaps:
         no_sender_of_thousands_is_forgotten_without_a_gap
         a_member_is_remembered_among_thousands_of_senders
+        a_failed_handler_of_gaps_blames_no_sender
         a_shutdown_waits_for_a_running_handler_of_gaps
         off_drops_the_queued_gaps_of_a_handler;
     handlers:

@@ -67,6 +67,17 @@ pub(crate) async fn a_shutdown_waits_for_a_running_handler_of_gaps(place: Place)
     assert_eq!(slow.handled.all().len(), 1);
 }
 
+pub(crate) async fn a_failed_handler_of_gaps_blames_no_sender(place: Place) {
+    let node = place.node().await;
+    node.on_gap(|_: Gap| async { Err::<(), &str>("no database") })
+        .unwrap();
+
+    publish_gaps(&place, 1).await;
+
+    let failure = node.failures().wait_for(|_| true).await.to_string();
+    assert!(failure.ends_with("did not handle `gap`"), "{failure}");
+}
+
 pub(crate) async fn off_drops_the_queued_gaps_of_a_handler(place: Place) {
     let node = place.node().await;
     let slow = slow(&node);

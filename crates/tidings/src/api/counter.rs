@@ -46,7 +46,8 @@ impl Counter {
     }
 
     /// Adds `n`, which may be negative, and returns the sum. No two calls of any process return the
-    /// same sum, as long as all of them count in one direction and none resets the counter.
+    /// same sum, as long as all of them count in one direction and none resets the counter. If the future
+    /// is dropped before its end, it may or may not have counted.
     ///
     /// # Errors
     ///
@@ -65,7 +66,8 @@ impl Counter {
         self.request(|keys| keys.count(&self.key)).await
     }
 
-    /// Sets the counter to 0 and returns its previous value, in one step: no count is lost.
+    /// Sets the counter to 0 and returns its previous value, in one step: no count is lost. If the future
+    /// is dropped before its end, the counter may be reset, and its previous value is lost.
     ///
     /// # Errors
     ///

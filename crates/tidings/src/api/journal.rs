@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::bus::Bus;
 use crate::error::journal::JournalError;
 use crate::event::position::JournalPosition;
-use crate::journal::access::{DurableName, JournalInfo, info, positions, run};
+use crate::journal::access::{DurableName, JournalInfo, info, positions, read, run};
 use crate::journal::state::JournalState;
 
 /// The journal of the namespace of a bus, from [`Bus::journal`]: for tools that show it, remove
@@ -47,7 +47,7 @@ impl JournalHandle {
     ///
     /// When Redis is unreachable or rejects a command.
     pub async fn info(&self) -> Result<JournalInfo, JournalError> {
-        let reading = run(&self.state, "cannot read the journal", info);
+        let reading = read(&self.state, "cannot read the journal", info);
         self.bus.in_runtime(reading).await
     }
 
@@ -59,7 +59,7 @@ impl JournalHandle {
     /// When Redis is unreachable or rejects a command.
     pub async fn positions(&self) -> Result<Vec<DurableName>, JournalError> {
         let doing = "cannot read the positions of durable names";
-        let reading = run(&self.state, doing, positions);
+        let reading = read(&self.state, doing, positions);
         self.bus.in_runtime(reading).await
     }
 

@@ -65,6 +65,10 @@ impl Bus {
     /// started, or until the bus is shut down. Returns at once without a journal.
     ///
     /// The events are in the queues of their handlers then; handlers may still run.
+    ///
+    /// A bus that starts as the standby of a [durable name](crate::Journal::durable) leaves these
+    /// entries to the reader of the name. There this returns at once, also after the standby has taken
+    /// over.
     pub async fn caught_up(&self) {
         if let Some(journal) = &self.inner.journal {
             let mut caught_up = journal.caught_up.subscribe();
@@ -73,8 +77,11 @@ impl Bus {
     }
 
     /// Shuts the bus down within `deadline`: receives the events that it has sent itself, stops
-    /// receiving, lets handlers finish their queues, sends what waits, and disconnects. Later sends
-    /// fail. Events that wait in streams can still be read.
+    /// receiving, lets handlers finish their queues, sends what waits, and disconnects. Events that
+    /// wait in streams can still be read.
+    ///
+    /// Sends of other tasks succeed until the handlers have ended, and fail afterwards. Handlers of this
+    /// bus may not receive an event that is sent after this call.
     ///
     /// Called in a handler, it does not wait for that handler, nor for the events in its queue: they
     /// are counted in the error, and handled after the handler has returned. Two handlers that call it

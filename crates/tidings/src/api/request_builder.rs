@@ -119,6 +119,8 @@ impl<A> fmt::Debug for Responses<A> {
 
 /// A request to all members, or to all others, that is sent when this is awaited.
 /// [`Bus::request_all`], [`Bus::request_others`] and [`Bus::inspect`] return it.
+///
+/// If its future is dropped, the event may be sent and handled all the same; responses are ignored.
 #[must_use = "nothing is sent before it is awaited"]
 pub struct Request<'a, A, K, T: ?Sized> {
     parts: RequestParts<'a, K, T>,
@@ -128,6 +130,8 @@ pub struct Request<'a, A, K, T: ?Sized> {
 
 /// A request to one member that is sent when this is awaited. [`Bus::request`] and
 /// [`Bus::request_role`] return it.
+///
+/// If its future is dropped, the event may be sent and handled all the same; the response is ignored.
 #[must_use = "nothing is sent before it is awaited"]
 pub struct SingleRequest<'a, A, K, T: ?Sized> {
     parts: RequestParts<'a, K, T>,

@@ -101,7 +101,8 @@ impl Bus {
     /// of events are on their way to a reachable Redis, or while the send buffer is full.
     ///
     /// [`flush`](Self::flush) waits for the results. An event that is given up is also reported to
-    /// `on_failure`.
+    /// `on_failure`. If the future is dropped while it waits for room, the event is not sent, and is
+    /// reported in the same way, with [`SendFailure::Dropped`](crate::SendFailure::Dropped).
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -175,7 +176,7 @@ impl Bus {
     }
 
     /// Waits until every [fed](Self::feed) event has a result: Redis has accepted it, or it was given
-    /// up.
+    /// up. If the future is dropped, the events are sent all the same, and the next flush has the list.
     ///
     /// # Errors
     ///

@@ -137,7 +137,7 @@ impl Bus {
         self.on(AllEvents, handler)
     }
 
-    /// Removes a handler, drops the events in its queue, and waits for the running call. Called by the
+    /// Removes a handler, drops the events in its queue without a gap, and waits for the running call. Called by the
     /// handler itself, it does not wait. A task that the handler spawned and waits for must not call
     /// it.
     pub async fn off(&self, subscription: Subscription) {

@@ -76,13 +76,13 @@ pub enum Failure {
         source: DecodeError,
     },
     /// The handler failed, panicked or took too long.
-    #[error("{handler} did not handle `{event}` from {}", by(*.sender))]
+    #[error("{handler} did not handle `{event}`{}", from(*.sender))]
     Handler {
         /// The event's name.
         event: String,
         /// The handler, as `name (type)`.
         handler: Arc<str>,
-        /// The sender; `None` if it is no bus.
+        /// The sender; `None` if it is no bus, and for a [gap](crate::Gap).
         sender: Option<NodeId>,
         /// Its number at the sender.
         sequence: Option<u64>,
@@ -271,6 +271,7 @@ pub enum HandlerFailure {
 
 fn invalidations(keys: Option<usize>) -> String {
     match keys {
+        Some(1) => "the invalidation of an entry".to_owned(),
         Some(keys) => format!("invalidations of {keys} entries"),
         None => "the invalidation of all entries".to_owned(),
     }
@@ -281,6 +282,10 @@ fn held(found: Option<u64>) -> String {
         Some(version) => format!(", and has version {version} of another write"),
         None => ", and has no value".to_owned(),
     }
+}
+
+fn from(sender: Option<NodeId>) -> String {
+    sender.map_or_else(String::new, |node| format!(" from node {node}"))
 }
 
 fn by(sender: Option<NodeId>) -> String {

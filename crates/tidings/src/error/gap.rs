@@ -142,7 +142,11 @@ impl fmt::Display for Gap {
             GapReason::Missed => f.write_str(" did not arrive"),
             GapReason::Overflow { handler } => write!(f, " did not fit the queue of {handler}"),
             GapReason::Trimmed => {
-                f.write_str(" were trimmed from the journal before they were read")
+                let were = match self.missed {
+                    Some(_) => "were",
+                    None => "may have been",
+                };
+                write!(f, " {were} trimmed from the journal before they were read")
             }
             GapReason::JournalLost => f.write_str(" were in a journal that redis has lost"),
             GapReason::Diverged {
@@ -166,6 +170,13 @@ mod tests {
     use serde_json::{json, to_value};
 
     use super::*;
+
+    #[test]
+    fn only_a_trim_with_a_number_is_certain() {
+        let text = |missed| Gap::for_tests(None, missed, GapReason::Trimmed).to_string();
+        assert!(text(Some(3)).starts_with("3 events were trimmed"));
+        assert!(text(None).contains("events may have been trimmed"));
+    }
 
     #[test]
     fn a_gap_serializes_under_the_names_of_its_fields() {

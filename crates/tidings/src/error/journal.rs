@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::debug_as_report;
-use crate::error::send_failure::Unconfirmed;
+use crate::error::send_failure::{SendFailure, Unconfirmed};
 
 debug_as_report! { JournalError }
 
@@ -12,7 +12,15 @@ debug_as_report! { JournalError }
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {
-    /// Redis did not confirm the operation.
+    /// Redis is unreachable, rejected the reading, or did not answer.
+    #[error("{doing}: {reason}")]
+    Unread {
+        /// The operation.
+        doing: &'static str,
+        /// The reason.
+        reason: SendFailure,
+    },
+    /// Redis did not confirm the change.
     #[error("{doing}: {}", .why.of_command())]
     Unconfirmed {
         /// The operation.
@@ -20,4 +28,17 @@ pub enum JournalError {
         /// The reason, and whether it may have taken effect.
         why: Unconfirmed,
     },
+}
+
+impl JournalError {
+    /// The error of an operation that changes nothing.
+    pub(crate) fn of_reading(self) -> Self {
+        match self {
+            Self::Unconfirmed { doing, why } => Self::Unread {
+                doing,
+                reason: why.into_reason(),
+            },
+            read => read,
+        }
+    }
 }

@@ -19,7 +19,7 @@ pub enum SharedError {
     #[error("the bus is shut down")]
     Closed,
     /// The name is not valid.
-    #[error("`{}` cannot be a shared value's name", Escaped(.shared))]
+    #[error("`{}` cannot be the name of a shared value or map", Escaped(.shared))]
     Name {
         /// The name.
         shared: String,

@@ -3,7 +3,7 @@
 /// A shutdown that was not finished in time, and what it left.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
-    "the shutdown timed out: {unhandled} events not handled, {running} handlers still running, {unsent} events not acknowledged by redis"
+    "the shutdown timed out (events not handled: {unhandled}, handlers still running: {running}, events not acknowledged by redis: {unsent})"
 )]
 #[non_exhaustive]
 pub struct ShutdownError {

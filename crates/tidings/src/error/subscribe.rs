@@ -62,8 +62,9 @@ pub enum SubscribeError {
         /// The type of this handler.
         second: &'static str,
     },
-    /// A bound in [`HandlerOptions`](crate::HandlerOptions) is zero.
-    #[error("the {what} of a handler cannot be zero")]
+    /// A bound in [`HandlerOptions`](crate::HandlerOptions) or [`TapOptions`](crate::TapOptions) is
+    /// zero.
+    #[error("the option `{what}` cannot be zero")]
     Zero {
         /// The name of the bound.
         what: &'static str,

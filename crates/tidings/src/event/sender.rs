@@ -18,6 +18,20 @@ use tidings_codec::NodeId;
 /// assert_eq!(sender.to_string(), node.to_string());
 /// assert_eq!(Sender::default().to_string(), "unknown");
 /// ```
+///
+/// `*` returns the `Option`, for example to send an event back:
+///
+/// ```
+/// use tidings::prelude::*;
+///
+/// async fn pong(ping: u64, context: Context) -> Result<(), HandlerError> {
+///     if let Some(node) = *context.sender() {
+///         context.bus().send_to(node, "pong", &ping).await?;
+///     }
+///     Ok(())
+/// }
+/// # let _ = pong;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Sender(Option<NodeId>);
 

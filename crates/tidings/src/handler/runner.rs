@@ -277,7 +277,8 @@ pub(crate) async fn handle_gaps<Args, H: Handler<Gap, Args>>(
         let Err(stop) = guarded(call, &subscription).await else {
             continue;
         };
-        let failure = stop.of(&context.event, &subscription.handler, context.sender, None);
+        // The sender of the missed events did not send the gap.
+        let failure = stop.of(&context.event, &subscription.handler, None, None);
         context.bus.reports().failure(failure);
     }
 }

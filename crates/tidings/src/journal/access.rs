@@ -51,6 +51,17 @@ pub struct DurableName {
     pub holder: Option<NodeId>,
 }
 
+/// Runs an operation that changes nothing, as [`run`] does.
+pub(crate) async fn read<T>(
+    state: &JournalState,
+    doing: &'static str,
+    operation: impl AsyncFnOnce(Arc<dyn JournalStore>) -> Result<T, answer::JournalError>,
+) -> Result<T, JournalError> {
+    run(state, doing, operation)
+        .await
+        .map_err(JournalError::of_reading)
+}
+
 /// Runs an operation over the connection that appends.
 pub(crate) async fn run<T>(
     state: &JournalState,

@@ -108,7 +108,8 @@ impl<T: Shareable> Shared<T> {
     /// Writes the value, replaces the old one and notifies all processes. Returns this value or a
     /// newer one, which [`get`](Self::get) returns from now on, too. If Redis becomes unreachable
     /// right after the write, `get` may return the older value, marked as
-    /// [stale](Snapshot::stale_since), until Redis is back.
+    /// [stale](Snapshot::stale_since), until Redis is back. If the future is dropped before its end, the
+    /// value may or may not be written.
     ///
     /// # Errors
     ///
@@ -165,7 +166,8 @@ impl<T: Shareable> Shared<T> {
 
     /// Writes the value if Redis still has the expected one, and returns it; otherwise returns what
     /// Redis has. [`update`](Self::update) is for values that can be computed again; this is for those
-    /// that a person has decided on, for example in a form.
+    /// that a person has decided on, for example in a form. If the future is dropped before its end, the
+    /// value may or may not be written.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -195,7 +197,8 @@ impl<T: Shareable> Shared<T> {
     }
 
     /// Removes the value and notifies all processes. Redis remembers the removal for 7 days, so
-    /// that a process that was disconnected does not treat the value as lost.
+    /// that a process that was disconnected does not treat the value as lost. If the future is dropped
+    /// before its end, the value may or may not be removed.
     ///
     /// # Errors
     ///

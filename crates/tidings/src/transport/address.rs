@@ -442,6 +442,7 @@ mod tests {
             ),
             ("redis://:%ff@h", "is not UTF-8"),
             ("redis://:a#b@h", "`#` is written as `%23`"),
+            ("rediss://h#insecure", "certificates are always checked"),
             ("redis://u:1?a@h", "`?` as `%3F`"),
             ("redis://u:1/a@h", "`/` as `%2F`"),
             ("redis://:a\nb@h", "a line break"),
@@ -485,7 +486,7 @@ mod tests {
             assert!(error(text).contains(reason), "{text}: {}", error(text));
         }
         let error = error("redis+sentinel://a");
-        let write = ": write one `redis+sentinel://user:password@host:port,host:port/master`";
+        let write = ": write `redis+sentinel://user:password@host:port,host:port/master`";
         assert!(error.ends_with(write), "{error}");
     }
 

@@ -80,19 +80,19 @@ impl Scheme {
     /// Returns the error for a malformed address of this scheme. The reason must not quote it.
     pub(super) fn malformed(self, reason: &str) -> UrlError {
         let secure = if self.is_secure { "s" } else { "" };
-        let one = match self.kind {
+        let form = match self.kind {
             Kind::Memory => "`memory:name`".to_owned(),
-            Kind::Server => format!("one `redis{secure}://user:password@host:port/database`"),
-            Kind::Socket => "one `unix:///path?user=…&pass=…`".to_owned(),
+            Kind::Server => format!("`redis{secure}://user:password@host:port/database`"),
+            Kind::Socket => "`unix:///path?user=…&pass=…`".to_owned(),
             Kind::Sentinels => {
-                format!("one `redis{secure}+sentinel://user:password@host:port,host:port/master`")
+                format!("`redis{secure}+sentinel://user:password@host:port,host:port/master`")
             }
             Kind::Cluster => {
-                format!("one `redis{secure}+cluster://user:password@host:port,host:port`")
+                format!("`redis{secure}+cluster://user:password@host:port,host:port`")
             }
         };
         UrlError::Malformed {
-            reason: format!("{reason}: write {one}"),
+            reason: format!("{reason}: write {form}"),
         }
     }
 }

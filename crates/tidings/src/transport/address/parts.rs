@@ -30,9 +30,11 @@ pub(super) struct Parts<'a> {
 impl<'a> Parts<'a> {
     pub(super) fn of(rest: &'a str) -> Result<Self, String> {
         if rest.contains('#') {
-            return Err(format!(
-                "a `#` is in it: {ENCODED}; certificates are always checked"
-            ));
+            return Err(if rest.ends_with("#insecure") {
+                "it ends with `#insecure`, and certificates are always checked".to_owned()
+            } else {
+                format!("a `#` is in it: {ENCODED}")
+            });
         }
         let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (place, path) = before.split_at(before.find('/').unwrap_or(before.len()));
