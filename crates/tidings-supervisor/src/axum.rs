@@ -40,6 +40,8 @@
 //!
 //! * A request is lost if a client that was silent during the whole drain sends it at the very end.
 //! * A client that pipelines must send requests again that follow a response with `Connection: close`.
+//! * A response that streams without an end, such as server-sent events, is never completed: end its
+//!   stream on SIGTERM, for example with `take_until`.
 //! * An upgraded connection, such as a WebSocket, ends with the process. Close it yourself on SIGTERM,
 //!   so that its client reconnects at once.
 
