@@ -42,3 +42,19 @@ impl JournalError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_without_an_answer_says_nothing_of_an_effect() {
+        let why = Unconfirmed::Unknown(SendFailure::Lost);
+        let doing = "cannot read the journal";
+        let error = JournalError::Unconfirmed { doing, why }.of_reading();
+        assert_eq!(
+            error.to_string(),
+            "cannot read the journal: the connection was lost before redis answered"
+        );
+    }
+}
