@@ -14,7 +14,7 @@ use hashlink::LinkedHashMap;
 use tokio::sync::watch;
 use tokio::time::Instant as Clock;
 
-use crate::keyspace::stamp::Stamp;
+use crate::keyspace::stamp::{Moved, Stamp};
 use crate::keyspace::value::FoundStamp;
 use crate::shared::map::entry::{Entry, Loaded, Reading};
 use crate::shared::map::invalidations::{Generation, Invalidations};
@@ -52,6 +52,8 @@ pub(crate) struct Cache<K, V> {
     answered: Option<Instant>,
     /// The stamp that an answer had before its notification was received.
     unannounced: Option<Stamp>,
+    /// The number of answers that overtook those of earlier changes, or may have.
+    overtakes: u64,
     /// Ordered by use, the least recently used first.
     entries: LinkedHashMap<K, Entry<V>, RandomState>,
     capacity: usize,
@@ -94,6 +96,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
             steps: 0,
             answered: None,
             unannounced: None,
+            overtakes: 0,
             entries: LinkedHashMap::default(),
             capacity,
             discarded: Vec::new(),
@@ -107,6 +110,11 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
 
     pub(crate) fn stamp(&self) -> &Stamp {
         &self.stamp
+    }
+
+    /// Returns the number of overtakes, for a write that begins now.
+    pub(crate) fn overtakes(&self) -> u64 {
+        self.overtakes
     }
 
     /// Returns the entry, if it is cached and has not expired.
@@ -136,6 +144,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         if self.is_known(at) {
             self.unconfirmed.remove(&key);
         } else {
+            self.overtakes += 1;
             self.unconfirmed.insert(key.clone(), at.nonce.clone());
         }
         self.discarded.extend(self.entries.remove_entry(&key));
@@ -182,14 +191,24 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         Changed::Some(keys.to_vec())
     }
 
-    /// This process wrote an entry.
+    /// This process wrote an entry. `overtakes` is from the beginning of the write.
     pub(crate) fn record_write(
         &mut self,
         key: &K,
         entry: Entry<V>,
-        now: &Stamp,
-        was: &str,
+        Moved { now, was }: &Moved,
+        overtakes: u64,
     ) -> Changed<K> {
+        let is_overtaken = self.overtakes != overtakes;
+        let changed = self.cache_write(key, entry, now, was);
+        if is_overtaken {
+            // The answer that came first may be of a later change of this entry.
+            self.forget(key);
+        }
+        changed
+    }
+
+    fn cache_write(&mut self, key: &K, entry: Entry<V>, now: &Stamp, was: &str) -> Changed<K> {
         self.forget(key);
         if *now == self.stamp {
             self.insert(key.clone(), entry, now);
@@ -199,13 +218,21 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
             return Changed::Nothing;
         }
         if !self.is_next(now, was) {
-            // Changes of others around it were not received yet, and may be of this entry.
+            // Changes before it were not received yet: those of others may be of this entry, and those
+            // of this process must not replace it.
+            self.overtakes += 1;
             self.discarded.push((key.clone(), entry));
             return Changed::Nothing;
         }
         self.advance(now.clone());
         self.insert(key.clone(), entry, now);
         Changed::Some(vec![key.clone()])
+    }
+
+    /// This process removed all entries.
+    pub(crate) fn record_clear(&mut self, Moved { now, was }: Moved) -> Changed<K> {
+        self.overtakes += 1;
+        self.receive(None, now, &was)
     }
 
     /// Redis holds the stamp of the cache: all entries are valid but those from unconfirmed writes.
@@ -390,6 +417,19 @@ mod tests {
         cache.receive(Some(keys), stamp(version), &stamp(version - 1).nonce)
     }
 
+    /// Records that this process wrote an entry, which made this version from the one before.
+    fn write(cache: &mut Cache<u32, u32>, key: u32, value: u32, version: u64) -> Changed<u32> {
+        let begun = cache.overtakes();
+        cache.record_write(&key, entry(value), &moved(version), begun)
+    }
+
+    fn moved(version: u64) -> Moved {
+        Moved {
+            now: stamp(version),
+            was: stamp(version - 1).nonce,
+        }
+    }
+
     fn cached_keys(cache: &mut Cache<u32, u32>) -> Vec<u32> {
         (0..10).filter(|key| cache.get(key).is_some()).collect()
     }
@@ -565,7 +605,7 @@ mod tests {
     #[test]
     fn an_own_write_without_a_concurrent_one_is_cached() {
         let mut cache = cache();
-        let changed = cache.record_write(&1, entry(7), &stamp(2), "n1");
+        let changed = write(&mut cache, 1, 7, 2);
         assert_eq!(changed, Changed::Some(vec![1]));
         assert_eq!(cached_keys(&mut cache), [1, 2, 3]);
         assert_eq!(receive(&mut cache, &[1], 2), Changed::Nothing);
@@ -575,8 +615,8 @@ mod tests {
     #[test]
     fn late_notifications_of_own_writes_change_nothing() {
         let mut cache = cache();
-        cache.record_write(&1, entry(7), &stamp(2), "n1");
-        cache.record_write(&2, entry(8), &stamp(3), "n2");
+        write(&mut cache, 1, 7, 2);
+        write(&mut cache, 2, 8, 3);
         assert_eq!(receive(&mut cache, &[1], 2), Changed::Nothing);
         assert_eq!(receive(&mut cache, &[2], 3), Changed::Nothing);
         assert_eq!(cached_keys(&mut cache), [1, 2, 3]);
@@ -595,7 +635,7 @@ mod tests {
     fn an_own_write_whose_notification_comes_before_its_answer_is_cached() {
         let mut cache = cache();
         receive(&mut cache, &[1], 2);
-        let changed = cache.record_write(&1, entry(7), &stamp(2), "n1");
+        let changed = write(&mut cache, 1, 7, 2);
         assert_eq!(changed, Changed::Nothing);
         assert_eq!(cached_keys(&mut cache), [1, 2, 3]);
     }
@@ -603,12 +643,37 @@ mod tests {
     #[test]
     fn an_own_write_with_a_concurrent_one_is_read_again() {
         let mut cache = cache();
-        assert_eq!(
-            cache.record_write(&1, entry(7), &stamp(3), "n2"),
-            Changed::Nothing
-        );
+        assert_eq!(write(&mut cache, 1, 7, 3), Changed::Nothing);
         assert_eq!(cached_keys(&mut cache), [2, 3]);
         assert_eq!(cache.stamp(), &stamp(1));
+    }
+
+    #[test]
+    fn an_own_write_whose_answer_a_later_one_overtook_is_not_cached() {
+        let overtaking: [fn(&mut Cache<u32, u32>); 4] = [
+            |cache| drop(cache.record_write(&1, Entry::absent(), &moved(3), 0)),
+            |cache| {
+                cache.record_write(&1, Entry::absent(), &moved(3), 0);
+                receive(cache, &[1], 2);
+            },
+            |cache| cache.insert(1, entry(8), &stamp(3)),
+            |cache| {
+                cache.record_clear(moved(3));
+                receive(cache, &[1], 2);
+            },
+        ];
+        for (case, overtake) in overtaking.into_iter().enumerate() {
+            let mut cache = cache();
+            assert_eq!(cache.overtakes(), 0);
+            overtake(&mut cache);
+
+            cache.record_write(&1, entry(7), &moved(2), 0);
+
+            assert!(cache.get(&1).is_none(), "case {case}");
+            receive(&mut cache, &[1], 3);
+            write(&mut cache, 1, 9, 4);
+            assert!(cache.get(&1).is_some(), "case {case}");
+        }
     }
 
     #[test]
@@ -626,7 +691,7 @@ mod tests {
     fn an_own_write_that_an_answer_included_is_notified_once() {
         let mut cache = Cache::new(10);
         cache.insert(2, entry(2), &stamp(2));
-        let changed = cache.record_write(&1, entry(7), &stamp(2), "n1");
+        let changed = write(&mut cache, 1, 7, 2);
         assert_eq!(changed, Changed::Some(vec![1]));
         assert_eq!(receive(&mut cache, &[1], 2), Changed::Nothing);
         assert_eq!(cached_keys(&mut cache), [1, 2]);

@@ -12,7 +12,7 @@ use crate::error::failure::Failure;
 use crate::error::report;
 use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::error::shared::StoreError;
-use crate::keyspace::stamp::{Moved, nonce};
+use crate::keyspace::stamp::nonce;
 use crate::shared::map::cache::Changed;
 use crate::shared::map::entry::{Entry, Key};
 use crate::shared::map::invalidations::{Generation, Next};
@@ -59,10 +59,10 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
     pub(crate) async fn clear(&self) -> Result<(), StoreError> {
         let until = self.lock().invalid.last();
         let cleared = self.change(None, |keys| keys.remove_entries(&self.keys, None, nonce()));
-        let Moved { now, was } = cleared.await?;
+        let moved = cleared.await?;
         let mut cache = self.lock();
         cache.invalid.confirm_all(until);
-        let changed = cache.receive(None, now, &was);
+        let changed = cache.record_clear(moved);
         drop(cache);
         self.watchers.notify(&changed);
         Ok(())
@@ -90,12 +90,12 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         field: &str,
         until: Generation,
     ) -> Result<(), StoreError> {
-        let epoch = self.refresh_state.epoch();
+        let start = self.start(until);
         let removed = self.change(Some(key), |keys| {
             keys.remove_entries(&self.keys, Some(field), nonce())
         });
         let moved = removed.await?;
-        self.record_write((epoch, until), key, Entry::absent(), &moved);
+        self.record_write(start, key, Entry::absent(), &moved);
         Ok(())
     }
 

@@ -32,6 +32,15 @@ pub(crate) struct NewValue<V> {
     pub(crate) since: Generation,
 }
 
+/// The state when a write was begun.
+#[derive(Clone, Copy)]
+pub(crate) struct WriteStart {
+    epoch: ConnectionEpoch,
+    /// The newest invalidation that the write confirms.
+    since: Generation,
+    overtakes: u64,
+}
+
 impl<K: Key, V: Shareable> MapReplica<K, V> {
     pub(crate) async fn set(&self, key: &K, value: &V) -> Result<(), StoreError> {
         let field = self.field(key)?;
@@ -100,7 +109,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         field: &str,
         new: NewValue<V>,
     ) -> Result<Option<Entry<V>>, StoreError> {
-        let since = (self.refresh_state.epoch(), new.since);
+        let start = self.start(new.since);
         let requested = Instant::now();
         let (payload, value) = new.encoded.unzip();
         let ttl = new.ttl;
@@ -125,28 +134,30 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
                     value: Ok(value.as_deref().cloned()),
                     until: ttl.map(|ttl| requested + ttl),
                 };
-                self.record_write(since, key, entry, &moved);
+                self.record_write(start, key, entry, &moved);
                 Ok(None)
             }
         }
     }
 
-    /// Redis accepted a change of this entry. `epoch` and `since` are from its beginning.
-    pub(crate) fn record_write(
-        &self,
-        (epoch, since): (ConnectionEpoch, Generation),
-        key: &K,
-        entry: Entry<V>,
-        Moved { now, was }: &Moved,
-    ) {
-        let is_same_epoch = self.refresh_state.epoch() == epoch;
+    pub(crate) fn start(&self, since: Generation) -> WriteStart {
+        WriteStart {
+            epoch: self.refresh_state.epoch(),
+            since,
+            overtakes: self.lock().overtakes(),
+        }
+    }
+
+    /// Redis accepted a change of this entry.
+    pub(crate) fn record_write(&self, start: WriteStart, key: &K, entry: Entry<V>, moved: &Moved) {
+        let is_same_epoch = self.refresh_state.epoch() == start.epoch;
         let mut cache = self.lock();
-        cache.invalid.confirm(key, since);
+        cache.invalid.confirm(key, start.since);
         if !is_same_epoch {
             // It may be from a server that is no longer the master.
             return cache.forget(key);
         }
-        let changed = cache.record_write(key, entry, now, was);
+        let changed = cache.record_write(key, entry, moved, start.overtakes);
         drop(cache);
         self.watchers.notify(&changed);
     }
