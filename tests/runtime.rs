@@ -188,6 +188,27 @@ fn a_caller_that_waits_when_the_runtime_ends_gets_an_error() {
     });
 }
 
+#[test]
+fn an_invalidation_that_waits_when_the_runtime_ends_gets_an_error() {
+    let (stays, goes) = (Runtime::new().unwrap(), Runtime::new().unwrap());
+    let redis = stays.block_on(Redis::start());
+    let bus = goes.block_on(start(&redis.url()));
+    let stock = bus.map::<u64, u64>("stock").unwrap();
+    redis.freeze();
+
+    stays.block_on(async {
+        let invalidating = stock.invalidate(&7);
+        tokio::pin!(invalidating);
+        assert!(futures_util::poll!(&mut invalidating).is_pending());
+        goes.shutdown_background();
+
+        let error = soon("the invalidation", invalidating).await.unwrap_err();
+        let words = tidings::report(&error).to_string();
+        assert!(words.contains("runtime"), "{words}");
+    });
+    assert_eq!(stock.pending_invalidations(), Some(0));
+}
+
 #[tokio::test]
 async fn a_handler_that_never_waits_yields_to_others() {
     let url = memory_url();

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use futures_util::StreamExt;
 use futures_util::stream::iter;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::MutexGuard;
 use tokio::time::sleep;
 
@@ -43,7 +43,13 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
             Err(error) => {
                 let shared = &self.keys.name;
                 tracing::warn!(shared, error = %report(&error), "an invalidation will be repeated until redis accepts it");
-                drop(unfinished);
+                unfinished.finish();
+                if !self.spawn_repeat() {
+                    self.lock().invalid.confirm(key, generation);
+                    let shared = shared.clone();
+                    let why = Unconfirmed::Unknown(SendFailure::RuntimeEnded);
+                    return Err(StoreError::Unconfirmed { shared, why });
+                }
                 self.watchers.notify(&Changed::Some(vec![key.clone()]));
             }
         }
@@ -168,31 +174,56 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         });
     }
 
-    /// Starts the task that repeats pending invalidations, if it does not run.
-    fn spawn_repeat(self: &Arc<Self>) {
+    /// Starts the task that repeats pending invalidations, if it does not run. Returns false if the
+    /// runtime of the bus has ended.
+    fn spawn_repeat(self: &Arc<Self>) -> bool {
         let mut cache = self.lock();
         if cache.invalid.is_empty() || std::mem::replace(&mut cache.invalid.is_repeating, true) {
-            return;
+            return true;
         }
         drop(cache);
-        // The task keeps the map alive until Redis has accepted them.
-        let replica = Arc::clone(self);
-        self.keyspace.runtime.spawn(async move {
-            loop {
-                replica.repeat().await;
-                let mut cache = replica.lock();
-                let is_over = cache.invalid.is_empty();
-                if is_over {
-                    cache.invalid.is_repeating = false;
-                    return;
-                }
-                drop(cache);
-                let reason = replica.keyspace.watch().borrow().as_ref().err().cloned();
-                if reason.as_ref().is_some_and(SendFailure::is_end) {
-                    return replica.give_up();
-                }
+        let repetition = Repetition {
+            replica: Arc::clone(self),
+            is_done: false,
+        };
+        let task = self.keyspace.runtime.spawn(repetition.run());
+        !matches!(task.now_or_never(), Some(Err(_)))
+    }
+}
+
+/// The task that repeats pending invalidations. It keeps the map alive until Redis has accepted
+/// them, and gives them up if it is dropped with its runtime, even before its first poll.
+struct Repetition<K: Key, V: Shareable> {
+    replica: Arc<MapReplica<K, V>>,
+    is_done: bool,
+}
+
+impl<K: Key, V: Shareable> Repetition<K, V> {
+    async fn run(mut self) {
+        let replica = Arc::clone(&self.replica);
+        loop {
+            replica.repeat().await;
+            let mut cache = replica.lock();
+            if cache.invalid.is_empty() {
+                cache.invalid.is_repeating = false;
+                self.is_done = true;
+                return;
             }
-        });
+            drop(cache);
+            let reason = replica.keyspace.watch().borrow().as_ref().err().cloned();
+            if reason.as_ref().is_some_and(SendFailure::is_end) {
+                return;
+            }
+        }
+    }
+}
+
+impl<K: Key, V: Shareable> Drop for Repetition<K, V> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.replica.lock().invalid.is_repeating = false;
+            self.replica.give_up();
+        }
     }
 }
 
