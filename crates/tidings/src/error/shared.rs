@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidings_codec::{DecodeError, EncodeError, Escaped, NameError};
 
@@ -122,6 +123,16 @@ pub enum StoreError {
         shared: String,
         /// The number of attempts.
         attempts: u32,
+    },
+    /// An `update` or a repeated invalidation by this process did not end within
+    /// [`send_timeout`](crate::BusBuilder::send_timeout), and this change of the map waited for it.
+    /// The future of such an `update` may be held without being polled. The entry was not changed.
+    #[error("`{}` was not changed: an earlier change by this process has not ended within {patience:?}", Escaped(.shared))]
+    Blocked {
+        /// The entry, as `map[key]`.
+        shared: String,
+        /// The time that it waited.
+        patience: Duration,
     },
     /// Redis did not confirm the change.
     #[error("`{}`: {}", Escaped(.shared), .why.of_command())]

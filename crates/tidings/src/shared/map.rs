@@ -132,7 +132,8 @@ where
 
     /// Computes a new entry from the old one, writes it and returns it. If another process changes
     /// the entry at the same time, `new` is called again with that change: none is lost. Updates of
-    /// one entry by one process run one after the other.
+    /// one entry by one process run one after the other: a future that was polled once and is then
+    /// held delays the others.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -147,8 +148,13 @@ where
     ///
     /// # Errors
     ///
-    /// As [`set`](Self::set); when the old entry cannot be decoded; and when others change it in
-    /// each of 1,000 attempts, or until the [`send_timeout`](crate::BusBuilder::send_timeout).
+    /// As [`set`](Self::set); when the old entry cannot be decoded; when others change it in each
+    /// of 1,000 attempts, or until the [`send_timeout`](crate::BusBuilder::send_timeout); and when
+    /// an earlier update by this process does not end within that time.
+    ///
+    /// # Panics
+    ///
+    /// If `new` does.
     pub async fn update(
         &self,
         key: &K,

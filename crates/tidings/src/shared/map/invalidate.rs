@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use futures_util::stream::iter;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::MutexGuard;
 use tokio::time::sleep;
 
 use crate::error::failure::Failure;
@@ -74,16 +73,8 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         Ok(())
     }
 
-    /// Locks the key against repeated invalidations. A pending invalidation of the whole map is
-    /// sent first: it must not reach Redis after the caller's write.
-    pub(crate) async fn lock_key(&self, key: &K) -> Result<MutexGuard<'_, ()>, StoreError> {
-        let key_lock = self.key_lock(key).lock().await;
-        self.send_all().await?;
-        Ok(key_lock)
-    }
-
     /// Sends the invalidation of the whole map, if it is pending.
-    async fn send_all(&self) -> Result<(), StoreError> {
+    pub(super) async fn send_all(&self) -> Result<(), StoreError> {
         let _key_lock = self.clearing.lock().await;
         let is_due = self.lock().invalid.all().is_some();
         if is_due { self.clear().await } else { Ok(()) }

@@ -53,7 +53,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         // A repeated invalidation must not reach Redis after this write.
         let is_invalid = self.lock().invalid.contains(key);
         let _key_lock = if is_invalid {
-            Some(self.lock_key_in_time(key).await?)
+            Some(self.lock_key_in_time(key, &field).await?)
         } else {
             None
         };
@@ -68,7 +68,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         let field = self.field(key)?;
         let deadline = Instant::now() + self.keyspace.patience().min(FOREVER);
         let since = self.lock().invalid.last();
-        let _key_lock = self.lock_key_in_time(key).await?;
+        let _key_lock = self.lock_key_in_time(key, &field).await?;
         if self.lock().invalid.contains(key) {
             // An invalidated entry in Redis must not be updated.
             self.remove(key).await?;
@@ -191,13 +191,28 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         Ok((payload, Arc::new(value)))
     }
 
-    /// Locks the key within the send timeout.
-    async fn lock_key_in_time(&self, key: &K) -> Result<MutexGuard<'_, ()>, StoreError> {
+    /// Locks the key within the send timeout against repeated invalidations. A pending invalidation
+    /// of the whole map is sent first: it must not reach Redis after the caller's write.
+    async fn lock_key_in_time(
+        &self,
+        key: &K,
+        field: &str,
+    ) -> Result<MutexGuard<'_, ()>, StoreError> {
         let patience = self.keyspace.patience();
-        let locking = async { timeout(patience, self.lock_key(key)).await };
+        let mut is_locked = false;
+        let locking = async {
+            let key_lock = self.key_lock(key).lock().await;
+            is_locked = true;
+            self.send_all().await?;
+            Ok(key_lock)
+        };
+        let locking = async { timeout(patience, locking).await };
         let locked = self.keyspace.in_runtime(locking).await;
         locked.unwrap_or_else(|_| {
-            let shared = self.keys.name.clone();
+            let shared = entry_name(&self.keys.name, field);
+            if !is_locked {
+                return Err(StoreError::Blocked { shared, patience });
+            }
             let why = Unconfirmed::NotSent(SendFailure::TimedOut(patience));
             Err(StoreError::Unconfirmed { shared, why })
         })
@@ -206,5 +221,38 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
     pub(crate) fn key_lock(&self, key: &K) -> &Mutex<()> {
         let index = self.hasher.hash_one(key) % KEY_LOCKS as u64;
         &self.key_locks[usize::try_from(index).unwrap_or(0)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::time::Duration;
+
+    use futures_util::poll;
+
+    use crate::Bus;
+    use crate::memory::Place;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_update_behind_one_that_does_not_end_does_not_blame_redis() {
+        let name = "update-behind-another";
+        let bus = Bus::builder(&format!("memory:{name}"));
+        let bus = bus.send_timeout(Duration::from_secs(1));
+        let bus = bus.start().await.unwrap();
+        let stock = bus.map::<u32, u32>("stock").unwrap();
+        let place = Place::of(name, &bus.inner.namespace.channel());
+        let held = place.hold().await;
+        let mut first = pin!(stock.update(&7, |_| 1));
+        assert!(poll!(&mut first).is_pending());
+        drop(held);
+
+        let error = stock.update(&7, |_| 2).await.unwrap_err();
+
+        assert_eq!(
+            error.to_string(),
+            "`stock[7]` was not changed: an earlier change by this process has not ended within 1s"
+        );
+        assert!(!error.is_unknown());
     }
 }
