@@ -231,6 +231,11 @@ where
     /// unreachable, a cached entry is returned until its time to live ends; for any other, the loader
     /// runs each time.
     ///
+    /// A loader must not load its own key, itself or through the loader of another key: it would
+    /// wait for itself. The loader runs in the future of its caller. If that future is polled once
+    /// and then held without being polled or dropped, all other callers of this key in the process
+    /// wait: spawn a task for it, or drop it.
+    ///
     /// ```
     /// # use tidings::prelude::*;
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), HandlerError> {
