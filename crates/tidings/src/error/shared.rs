@@ -177,6 +177,12 @@ pub enum GetOrLoadError<E> {
         /// The loader's error.
         source: Arc<E>,
     },
+    /// A loader wants the entry that it loads, itself or through the loader of another key: it would
+    /// wait for itself.
+    Recursive {
+        /// The entry, as `map[key]`.
+        shared: String,
+    },
 }
 
 impl<E> Clone for GetOrLoadError<E> {
@@ -187,6 +193,9 @@ impl<E> Clone for GetOrLoadError<E> {
                 shared: shared.clone(),
                 source: Arc::clone(source),
             },
+            Self::Recursive { shared } => Self::Recursive {
+                shared: shared.clone(),
+            },
         }
     }
 }
@@ -196,6 +205,9 @@ impl<E> fmt::Display for GetOrLoadError<E> {
         match self {
             Self::Load(error) => error.fmt(f),
             Self::Loader { shared, .. } => write!(f, "the loader of `{shared}` failed"),
+            Self::Recursive { shared } => {
+                write!(f, "the loader of `{shared}` would wait for itself")
+            }
         }
     }
 }
@@ -205,6 +217,7 @@ impl<E: fmt::Debug> fmt::Debug for GetOrLoadError<E> {
         match self {
             Self::Load(error) => error.fmt(f),
             Self::Loader { source, .. } => write!(f, "{self}: {source:?}"),
+            Self::Recursive { .. } => write!(f, "{self}"),
         }
     }
 }
@@ -214,6 +227,7 @@ impl<E: Error + 'static> Error for GetOrLoadError<E> {
         match self {
             Self::Load(error) => error.source(),
             Self::Loader { source, .. } => Some(&**source),
+            Self::Recursive { .. } => None,
         }
     }
 }

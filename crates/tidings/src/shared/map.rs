@@ -232,7 +232,8 @@ where
     /// runs each time.
     ///
     /// A loader must not load its own key, itself or through the loader of another key: it would
-    /// wait for itself. The loader runs in the future of its caller. If that future is polled once
+    /// wait for itself, and gets an error instead. In a task that a loader spawns, this is not
+    /// detected. The loader runs in the future of its caller. If that future is polled once
     /// and then held without being polled or dropped, all other callers of this key in the process
     /// wait: spawn a task for it, or drop it.
     ///
@@ -250,7 +251,7 @@ where
     ///
     /// # Errors
     ///
-    /// When the loader fails, or the entry in Redis cannot be decoded.
+    /// When the loader fails, or would wait for itself, or the entry in Redis cannot be decoded.
     pub async fn get_or_load<F, Fut, E>(
         &self,
         key: &K,

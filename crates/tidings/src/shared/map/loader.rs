@@ -17,10 +17,17 @@ use crate::shared::map::single_flight::Ticket;
 use crate::shared::map::write::NewValue;
 use crate::shared::options::Shareable;
 
+tokio::task_local! {
+    /// The loads, by map and ticket, whose loaders run the current future.
+    static RUNNING: Vec<(usize, Ticket)>;
+}
+
 /// The part of this task in a load.
 enum LoadRole<K: Key, V: Shareable> {
     Lead(Load<K, V>),
     Wait(watch::Receiver<Option<Loaded<V>>>),
+    /// Its own loader runs this task, so waiting would not end.
+    Recursive,
 }
 
 /// A load that this task runs.
@@ -76,6 +83,10 @@ where
             // On the heap, to keep the future of a cached read small.
             LoadRole::Lead(load) => return Box::pin(load.run(loader)).await,
             LoadRole::Wait(waiting) => waiting,
+            LoadRole::Recursive => {
+                let shared = entry_name(&replica.keys.name, &field);
+                return Err(GetOrLoadError::Recursive { shared });
+            }
         };
         let outcome = waiting.wait_for(Option::is_some).await;
         let outcome = outcome.ok().and_then(|outcome| outcome.clone());
@@ -103,6 +114,13 @@ fn join_or_lead<K: Key, V: Shareable>(
 ) -> LoadRole<K, V> {
     let mut cache = replica.lock();
     if let Some(waiting) = cache.loading.of(key) {
+        let map = address(replica);
+        let is_this =
+            |(of, ticket): &(usize, Ticket)| *of == map && cache.loading.has(key, *ticket);
+        let is_recursive = RUNNING.try_with(|running| running.iter().any(is_this));
+        if is_recursive.unwrap_or(false) {
+            return LoadRole::Recursive;
+        }
         return LoadRole::Wait(waiting.clone());
     }
     let ticket = cache.loading.ticket();
@@ -117,6 +135,11 @@ fn join_or_lead<K: Key, V: Shareable>(
         accepts_negative,
         outcome,
     })
+}
+
+/// Tells the maps of running loads apart.
+fn address<K: Key, V: Shareable>(replica: &Arc<MapReplica<K, V>>) -> usize {
+    Arc::as_ptr(replica).addr()
 }
 
 impl<K: Key, V: Shareable> Load<K, V> {
@@ -137,7 +160,9 @@ impl<K: Key, V: Shareable> Load<K, V> {
                 return Err(GetOrLoadError::Load(error));
             }
         };
-        match loader().await {
+        let mut running = RUNNING.try_with(Clone::clone).unwrap_or_default();
+        running.push((address(&self.replica), self.ticket));
+        match RUNNING.scope(running, async { loader().await }).await {
             Ok(value) => {
                 let value = self.store(value, lease.as_deref()).await;
                 self.finish(Ok(value.clone()));
@@ -257,4 +282,45 @@ enum Leased<V> {
     /// The value; `None` for a negative entry.
     Entry(Option<Arc<V>>),
     Miss(Option<String>),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use crate::{Bus, GetOrLoadError, SharedMap};
+
+    type Nested = GetOrLoadError<GetOrLoadError<Infallible>>;
+
+    /// Loads the first key by a loader that loads the second one.
+    async fn load(sizes: &SharedMap<u32, u32>, first: u32, second: u32) -> Result<u32, Nested> {
+        let inner = || async { Ok::<_, Infallible>(1) };
+        let outer = || async { sizes.get_or_load(&second, inner).await.map(|size| *size) };
+        sizes.get_or_load(&first, outer).await.map(|size| *size)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loader_that_would_wait_for_itself_gets_an_error() {
+        let bus = Bus::builder("memory:recursive-load").start().await.unwrap();
+        let sizes = bus.map::<u32, u32>("sizes").unwrap();
+        let soon = Duration::from_secs(5);
+
+        let itself = timeout(soon, load(&sizes, 1, 1)).await.unwrap();
+        let through = || load(&sizes, 2, 1);
+        let through = timeout(soon, sizes.get_or_load(&1, through)).await.unwrap();
+        let other = load(&sizes, 3, 4).await;
+        let (one, two) = tokio::join!(load(&sizes, 5, 6), load(&sizes, 5, 6));
+
+        let words = itself.unwrap_err();
+        let words = crate::report(&words).to_string();
+        let expected = "the loader of `sizes[1]` would wait for itself";
+        assert!(words.contains(expected), "{words}");
+        let words = crate::report(&through.unwrap_err()).to_string();
+        assert!(words.contains(expected), "{words}");
+        assert_eq!(other.unwrap(), 1);
+        assert_eq!((one.unwrap(), two.unwrap()), (1, 1));
+    }
 }
