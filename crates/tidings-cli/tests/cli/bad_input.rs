@@ -363,8 +363,7 @@ async fn a_password_file_that_cannot_be_read_is_named() {
     }
 }
 
-/// The reader of a pipe that has gone ends a stream before the next event is printed.
-/// Such a read cannot be ended, as that of a name whose server does not answer.
+/// Such a read cannot be ended, nor can the look-up of a name whose server does not answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_ends_in_time_while_its_password_file_cannot_be_read_to_the_end() {
     let fleet = Fleet::start().await;
@@ -382,6 +381,7 @@ async fn a_command_ends_in_time_while_its_password_file_cannot_be_read_to_the_en
     running.stderr.wait_for("error: cannot reach redis://");
 }
 
+/// The reader of a pipe that has gone ends a stream before the next event is printed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_in_a_pipe_ends_after_the_line_that_cannot_be_written() {
     let fleet = Fleet::start().await;

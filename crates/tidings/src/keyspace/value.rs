@@ -60,7 +60,7 @@ pub(crate) struct FoundStamp {
     pub(crate) has_no_entries: bool,
 }
 
-/// What a key holds.
+/// The content of a key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     /// The stamp of the write or the removal. Without one there is nothing: a value was never written,

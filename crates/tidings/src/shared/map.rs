@@ -20,6 +20,7 @@ pub(crate) mod options;
 pub(crate) mod page;
 pub(crate) mod replica;
 pub(crate) mod single_flight;
+pub(crate) mod stamps;
 pub(crate) mod watch;
 pub(crate) mod watchers;
 pub(crate) mod write;

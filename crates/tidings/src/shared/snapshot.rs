@@ -246,7 +246,7 @@ impl<T> Current<T> {
         }
     }
 
-    /// What watchers can tell apart.
+    /// The part of the state whose changes watchers see.
     pub(crate) fn observable(&self) -> impl PartialEq {
         let snapshot = self.snapshot();
         let state = snapshot.map(|snapshot| (snapshot.stamp(), snapshot.is_lost()));

@@ -4,9 +4,9 @@
 //! stamp before and after the change. If the one before is the cache's, one entry is out of date
 //! and all others are valid. Otherwise a change was missed, and the cache is emptied.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::hash::Hash;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use foldhash::fast::RandomState;
 use futures_util::future::WeakShared;
@@ -19,20 +19,7 @@ use crate::keyspace::value::FoundStamp;
 use crate::shared::map::entry::{Entry, Loaded, Reading};
 use crate::shared::map::invalidations::{Generation, Invalidations};
 use crate::shared::map::single_flight::SingleFlight;
-
-/// The number of former nonces that are remembered, to recognize those in late answers.
-const MAX_HISTORY: usize = 256;
-
-/// The time that a notification may take which Redis sent before it answered. One that has not come
-/// by then was missed.
-pub(crate) const NOTIFICATION_DELAY: Duration = Duration::from_millis(100);
-
-/// The state of the cache when a stamp was requested.
-#[derive(Clone, Debug)]
-pub(crate) struct CacheState {
-    stamp: Stamp,
-    steps: u64,
-}
+use crate::shared::map::stamps::{CacheState, Stamps};
 
 /// The entries that changed, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,15 +30,7 @@ pub(crate) enum Changed<K> {
 }
 
 pub(crate) struct Cache<K, V> {
-    stamp: Stamp,
-    /// The former nonces of the stamp, since it was last adopted.
-    history: VecDeque<String>,
-    /// The number of times that it advanced.
-    steps: u64,
-    /// The time when the stamp was adopted from an answer: earlier notifications may still come.
-    answered: Option<Instant>,
-    /// The stamp that an answer had before its notification was received.
-    unannounced: Option<Stamp>,
+    stamps: Stamps,
     /// The number of answers that overtook those of earlier changes, or may have.
     overtakes: u64,
     /// Ordered by use, the least recently used first.
@@ -91,11 +70,7 @@ impl<K, V> Cache<K, V> {
 impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
-            stamp: Stamp::default(),
-            history: VecDeque::new(),
-            steps: 0,
-            answered: None,
-            unannounced: None,
+            stamps: Stamps::default(),
             overtakes: 0,
             entries: LinkedHashMap::default(),
             capacity,
@@ -109,7 +84,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     }
 
     pub(crate) fn stamp(&self) -> &Stamp {
-        &self.stamp
+        self.stamps.current()
     }
 
     /// Returns the number of overtakes, for a write that begins now.
@@ -131,17 +106,15 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     /// of the entry was received since the request. An answer that a newer one overtook is not
     /// cached, because the entry may have changed between them; nor is an invalidated entry.
     pub(crate) fn insert(&mut self, key: K, entry: Entry<V>, at: &Stamp) {
-        let is_overtaken = !self.is_known(at) && at.version < self.stamp.version;
+        let is_overtaken = !self.stamps.is_known(at) && at.version < self.stamp().version;
         if is_overtaken || self.invalid.contains(&key) {
             self.discarded.push((key, entry));
             return;
         }
-        if self.entries.is_empty() && !self.is_known(at) {
-            self.adopt(at.clone());
-            self.answered = Some(Instant::now());
-            self.unannounced = Some(at.clone());
+        if self.entries.is_empty() && !self.stamps.is_known(at) {
+            self.stamps.adopt_unannounced(at);
         }
-        if self.is_known(at) {
+        if self.stamps.is_known(at) {
             self.unconfirmed.remove(&key);
         } else {
             self.overtakes += 1;
@@ -159,24 +132,24 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
 
     /// A change of these entries, or of all, was received.
     pub(crate) fn receive(&mut self, keys: Option<&[K]>, now: Stamp, was: &str) -> Changed<K> {
-        if self.is_announced_first(&now) {
+        if self.stamps.is_announced_first(&now) {
             return self.changed(keys);
         }
         // Own changes are known before their notifications come.
-        if self.is_known(&now) {
+        if self.stamps.is_known(&now) {
             return Changed::Nothing;
         }
-        if self.is_next(&now, was) {
+        if self.stamps.is_next(&now, was) {
             let changed = self.changed(keys);
             self.advance(now);
             return changed;
         }
-        if self.is_late(&now) {
+        if self.stamps.is_late(&now) {
             return self.changed(keys);
         }
         self.forget_all();
         // Later reads are no older than this stamp.
-        self.adopt(now);
+        self.stamps.adopt(now);
         Changed::All
     }
 
@@ -210,14 +183,14 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
 
     fn cache_write(&mut self, key: &K, entry: Entry<V>, now: &Stamp, was: &str) -> Changed<K> {
         self.forget(key);
-        if *now == self.stamp {
+        if now == self.stamp() {
             self.insert(key.clone(), entry, now);
-            if self.is_announced_first(now) {
+            if self.stamps.is_announced_first(now) {
                 return Changed::Some(vec![key.clone()]);
             }
             return Changed::Nothing;
         }
-        if !self.is_next(now, was) {
+        if !self.stamps.is_next(now, was) {
             // Changes before it were not received yet: those of others may be of this entry, and those
             // of this process must not replace it.
             self.overtakes += 1;
@@ -248,18 +221,12 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
 
     /// Returns the state, for a request that begins now.
     pub(crate) fn state(&self) -> CacheState {
-        CacheState {
-            stamp: self.stamp.clone(),
-            steps: self.steps,
-        }
+        self.stamps.state()
     }
 
-    /// Returns whether the cache has this stamp, or had it since then: notifications of later
-    /// changes may overtake the answer. An older one would be from a failover.
+    /// Returns whether the cache has this stamp, or had it since then.
     pub(crate) fn had_since(&self, state: &CacheState, stamp: &Stamp) -> bool {
-        let steps = usize::try_from(self.steps - state.steps).unwrap_or(usize::MAX);
-        let mut known = self.history.iter().rev().take(steps);
-        *stamp == self.stamp || *stamp == state.stamp || known.any(|nonce| *nonce == stamp.nonce)
+        self.stamps.had_since(state, stamp)
     }
 
     /// Returns whether Redis has entries, unless it has lost them.
@@ -275,14 +242,13 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     pub(crate) fn follow(&mut self, state: &CacheState, found: FoundStamp) -> Changed<K> {
         let stamp = found.stamp;
         // All entries may have expired since.
-        let is_lost = found.has_no_entries && stamp == self.stamp && self.has_entries();
+        let is_lost = found.has_no_entries && stamp == *self.stamp() && self.has_entries();
         if !is_lost && self.had_since(state, &stamp) {
             return self.confirm();
         }
         self.stale_since = None;
         self.forget_all();
-        self.adopt(stamp);
-        self.answered = Some(Instant::now());
+        self.stamps.adopt_answer(stamp);
         Changed::All
     }
 
@@ -291,7 +257,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         let is_news = self.stale_since.is_none() || !self.entries.is_empty();
         self.stale_since.get_or_insert_with(Instant::now);
         self.forget_all();
-        self.adopt(Stamp::default());
+        self.stamps.adopt(Stamp::default());
         if is_news {
             Changed::All
         } else {
@@ -333,52 +299,19 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         self.unconfirmed.remove(key);
     }
 
-    /// Returns whether an answer had this stamp before the first news of it.
-    fn is_announced_first(&mut self, now: &Stamp) -> bool {
-        self.unannounced.take_if(|stamp| stamp == now).is_some()
-    }
-
-    fn is_next(&self, now: &Stamp, was: &str) -> bool {
-        was == self.stamp.nonce && self.stamp.version.checked_add(1) == Some(now.version)
-    }
-
-    /// Returns whether this change is older than the answer that the stamp is from, and so included
-    /// in it. Versions can be reset, so this holds for a moment only.
-    fn is_late(&self, now: &Stamp) -> bool {
-        let answered = self
-            .answered
-            .is_some_and(|at| at.elapsed() < NOTIFICATION_DELAY);
-        answered && now.version < self.stamp.version
-    }
-
     /// All changes up to this stamp were received.
     fn advance(&mut self, now: Stamp) {
         if !self.unconfirmed.is_empty() {
             self.unconfirmed.retain(|_, mark| *mark != now.nonce);
         }
-        if self.history.len() == MAX_HISTORY {
-            self.history.pop_front();
-        }
-        let former = std::mem::replace(&mut self.stamp, now);
-        self.history.push_back(former.nonce);
-        self.steps += 1;
-    }
-
-    fn adopt(&mut self, stamp: Stamp) {
-        self.history.clear();
-        self.answered = None;
-        self.unannounced = None;
-        self.stamp = stamp;
-    }
-
-    fn is_known(&self, stamp: &Stamp) -> bool {
-        *stamp == self.stamp || self.history.contains(&stamp.nonce)
+        self.stamps.advance(now);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use super::*;
 

@@ -24,13 +24,14 @@ use crate::namespace::MapKeys;
 use crate::observe::reports::Reports;
 use crate::receive::control::ControlEvent;
 use crate::shared::contained::{ContainedDrop, discard};
-use crate::shared::map::cache::{Cache, Changed, Discarded, NOTIFICATION_DELAY};
+use crate::shared::map::cache::{Cache, Changed, Discarded};
 use crate::shared::map::changed::MapChanged;
 use crate::shared::map::entry::{
     Entry, Key, Reading, entry_name, field_of, fingerprint, read_entry,
 };
 use crate::shared::map::options::MapOptions;
 use crate::shared::map::single_flight::Ticket;
+use crate::shared::map::stamps::NOTIFICATION_DELAY;
 use crate::shared::map::watchers::Watchers;
 use crate::shared::options::Shareable;
 use crate::shared::refresh::{Outcome, RefreshState};
