@@ -197,14 +197,18 @@ fn an_invalidation_that_waits_when_the_runtime_ends_gets_an_error() {
     redis.freeze();
 
     stays.block_on(async {
-        let invalidating = stock.invalidate(&7);
-        tokio::pin!(invalidating);
+        let invalidating = [7, 8].map(|key| {
+            let stock = stock.clone();
+            Box::pin(async move { stock.invalidate(&key).await })
+        });
+        let mut invalidating = futures_util::future::join_all(invalidating);
         assert!(futures_util::poll!(&mut invalidating).is_pending());
         goes.shutdown_background();
 
-        let error = soon("the invalidation", invalidating).await.unwrap_err();
-        let words = tidings::report(&error).to_string();
-        assert!(words.contains("runtime"), "{words}");
+        for ended in soon("the invalidations", invalidating).await {
+            let words = tidings::report(&ended.unwrap_err()).to_string();
+            assert!(words.contains("runtime"), "{words}");
+        }
     });
     assert_eq!(stock.pending_invalidations(), Some(0));
 }

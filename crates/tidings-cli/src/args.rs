@@ -164,7 +164,7 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
 /// Parses a time in which something must happen.
 pub(super) fn time_above_zero(text: &str) -> Result<Duration, String> {
     match time(text)? {
-        Duration::ZERO => Err("expected more than no time".to_owned()),
+        Duration::ZERO => Err("expected a time above zero".to_owned()),
         time => Ok(time),
     }
 }

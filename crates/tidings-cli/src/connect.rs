@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, BusBuilder, Journal, Member, MembersError, SendFailure};
+use tidings::{Bus, BusBuilder, Journal, Member, MembersError};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::app::App;
@@ -59,11 +59,7 @@ pub(crate) async fn to_send(
 async fn is_journal_used(app: &App, bus: &Bus) -> Result<bool, MembersError> {
     match bus.members().await {
         Ok(members) => Ok(has_journal(&members)),
-        Err(
-            error @ MembersError::Unread {
-                reason: SendFailure::Refused(_),
-            },
-        ) => {
+        Err(error) if matches!(&error, MembersError::Unread { reason } if reason.is_denied()) => {
             let text = "no event is sent to their journal, if they have one (--journal does)";
             app.warn(&format!("{}: {text}", escape(error)));
             Ok(false)

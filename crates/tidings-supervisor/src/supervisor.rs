@@ -259,7 +259,8 @@ impl Supervisor {
     /// # Errors
     ///
     /// When a setting cannot be used: an address in use, a program that is missing or that every user
-    /// can write, a reserved variable, a user that this process cannot become, a name that is taken.
+    /// can write, a working directory that is missing, a reserved variable, a user that this process
+    /// cannot become, a name that is taken.
     pub async fn start(self) -> Result<Workers, StartError> {
         if !(1..=MAX_WORKERS).contains(&self.policy.workers) {
             return Err(StartError::WorkerCount(self.policy.workers));

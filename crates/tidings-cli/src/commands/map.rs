@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tidings::{Bus, SharedMap};
+use tidings::{Bus, LoadError, SharedMap};
 
 use crate::app::App;
 use crate::args::MapAction;
@@ -73,7 +73,7 @@ async fn set(app: &App, map: &Entries, key: &String, value: &Value) -> anyhow::R
 async fn ls(app: &App, bus: &Bus, map: &Entries, limit: Option<usize>) -> anyhow::Result<Exit> {
     let failures = bus.health().failures;
     let mut entries: Vec<(String, Arc<Value>)> = map.all().await?.into_iter().collect();
-    let unreadable = bus.health().failures - failures;
+    let failures = bus.health().failures - failures;
     entries.sort_by(|one, other| one.0.cmp(&other.0));
     let number = entries.len();
     entries.truncate(limit.unwrap_or(number));
@@ -94,12 +94,13 @@ async fn ls(app: &App, bus: &Bus, map: &Entries, limit: Option<usize>) -> anyhow
         1 => app.remark(format_args!("1 of {} is not shown", keys(number))),
         more => app.remark(format_args!("{more} of {} are not shown", keys(number))),
     }
-    let entries = match unreadable {
-        0 => return Ok(Exit::Done),
-        1 => "1 entry".to_owned(),
-        more => format!("{more} entries"),
-    };
-    app.warn(&format!("{entries} cannot be read (-v shows why)"));
+    if failures == 0 {
+        return Ok(Exit::Done);
+    }
+    let failures = count(usize::try_from(failures)?, "failure");
+    app.warn(&format!(
+        "{failures} while the map was read, so entries may be missing (-v shows why)"
+    ));
     Ok(Exit::Incomplete)
 }
 
@@ -108,9 +109,11 @@ fn keys(number: usize) -> String {
 }
 
 async fn remove(app: &App, map: &Entries, key: &String) -> anyhow::Result<()> {
-    // An entry that cannot be read can be removed.
-    if let Ok(None) = map.get(key).await {
-        return Err(no_key(map, key).into());
+    match map.get(key).await {
+        Ok(None) => return Err(no_key(map, key).into()),
+        Err(error @ LoadError::Unread { .. }) => return Err(error.into()),
+        // An entry that cannot be decoded can be removed.
+        Ok(Some(_)) | Err(_) => {}
     }
     map.remove(key).await?;
     if app.is_json() {

@@ -1,7 +1,7 @@
 //! `tidings state`: shows and changes shared values.
 
 use serde_json::{Value, json};
-use tidings::{Shared, Snapshot};
+use tidings::{LoadError, Shared, Snapshot};
 
 use crate::app::App;
 use crate::args::StateAction;
@@ -118,11 +118,11 @@ fn no_value(state: &Shared<Value>) -> Problem {
 }
 
 async fn clear(app: &App, state: &Shared<Value>) -> anyhow::Result<Exit> {
-    // A value that cannot be read can be removed.
-    if let Ok(found) = state.refresh().await
-        && found.value().is_none()
-    {
-        return Err(no_value(state).into());
+    match state.refresh().await {
+        Ok(found) if found.value().is_none() => return Err(no_value(state).into()),
+        Err(error @ LoadError::Unread { .. }) => return Err(error.into()),
+        // A value that cannot be decoded can be removed.
+        Ok(_) | Err(_) => {}
     }
     state.clear().await?;
     if app.is_json() {

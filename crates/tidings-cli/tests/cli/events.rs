@@ -1,6 +1,7 @@
 //! `tidings send` and `request`.
 
 use std::io::Write as _;
+use std::net::TcpStream;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use tokio::task::spawn_blocking;
 
 use crate::fleet::{Fleet, NAMESPACE, PASSWORD, stuck};
 use crate::schema;
-use crate::support::{Running, text};
+use crate::support::{Running, eventually, text};
 
 /// A member that passes on the payloads of one event, and its receiver.
 pub(crate) fn collecting(
@@ -502,6 +503,33 @@ async fn a_user_who_may_not_list_the_members_is_warned_that_the_journal_gets_no_
         stderr.starts_with("warning: cannot list the members") && stderr.contains("--journal"),
         "{stderr}"
     );
+}
+
+/// Redis publishes while it loads its dataset, and does not list the members.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_not_sent_past_a_journal_that_redis_has_not_loaded() {
+    let fleet = Fleet::start().await;
+    for command in [
+        &["DEBUG", "POPULATE", "100000"][..],
+        &["CONFIG", "SET", "key-load-delay", "100"],
+        &[
+            "CONFIG",
+            "SET",
+            "loading-process-events-interval-bytes",
+            "1024",
+        ],
+    ] {
+        fleet.redis.command(command).await;
+    }
+    let mut client = TcpStream::connect(fleet.redis.address()).unwrap();
+    client.write_all(b"DEBUG RELOAD\r\n").unwrap();
+    eventually("it loads", || {
+        fleet.fail(&["members"]).0.contains("LOADING")
+    });
+
+    let (stderr, code) = fleet.fail(&["send", "tick"]);
+
+    assert!(code == 1 && stderr.contains("LOADING"), "{stderr}");
 }
 
 /// The few events of a slow input fit the send buffer.

@@ -137,9 +137,9 @@ impl Bus {
         self.on(AllEvents, handler)
     }
 
-    /// Removes a handler, drops the events in its queue without a gap, and waits for the running call. Called by the
-    /// handler itself, it does not wait. A task that the handler spawned and waits for must not call
-    /// it.
+    /// Removes a handler, drops the events in its queue without a gap, and waits for the running call.
+    /// Called by the handler itself, it does not wait. A task that the handler spawned and waits for
+    /// must not call it.
     pub async fn off(&self, subscription: Subscription) {
         let subscription = subscription.subscription;
         self.remove(&subscription);

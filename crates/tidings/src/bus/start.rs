@@ -167,7 +167,7 @@ pub(crate) fn send_task(
     (sessions, task)
 }
 
-/// Creates a receiver of the frames that this window sends.
+/// Creates a receiver, which tells this window which of its frames have come back.
 pub(crate) fn receiver(
     inner: &Inner,
     window: &Arc<SendWindow>,

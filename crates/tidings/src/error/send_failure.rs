@@ -101,6 +101,12 @@ impl SendFailure {
         }
     }
 
+    /// Returns true if the user of Redis lacks a permission; the message then has the command that
+    /// grants it.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Refused(words) if words.contains("ACL SETUSER"))
+    }
+
     /// Returns true if it is the end of the bus.
     pub(crate) fn is_end(&self) -> bool {
         matches!(self, Self::Closed | Self::RuntimeEnded)

@@ -124,9 +124,10 @@ pub enum StoreError {
         /// The number of attempts.
         attempts: u32,
     },
-    /// An `update` or a repeated invalidation by this process did not end within
-    /// [`send_timeout`](crate::BusBuilder::send_timeout), and this change of the map waited for it.
-    /// The future of such an `update` may be held without being polled. The entry was not changed.
+    /// An `update`, a `set` of an invalidated entry or a repeated invalidation by this process did not
+    /// end within [`send_timeout`](crate::BusBuilder::send_timeout), and this change of the map waited
+    /// for it. Redis may not answer it, or its future is held without being polled. The entry was not
+    /// changed.
     #[error("`{}` was not changed: an earlier change by this process has not ended within {patience:?}", Escaped(.shared))]
     Blocked {
         /// The entry, as `map[key]`.

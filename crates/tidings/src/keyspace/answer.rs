@@ -41,7 +41,7 @@ impl NotDone {
     /// Returns whether the user lacks a permission: the message then has the command that grants
     /// it.
     pub(crate) fn is_denied(&self) -> bool {
-        matches!(self, Self::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words))) if words.contains("ACL SETUSER"))
+        matches!(self, Self::Unconfirmed(Unconfirmed::NotSent(reason)) if reason.is_denied())
     }
 
     /// Returns whether Redis refused for a reason that may end at any moment, as while it loads its

@@ -126,7 +126,8 @@ where
     /// # Errors
     ///
     /// When the value cannot be encoded and decoded again, or Redis is unreachable, refuses or does
-    /// not answer: [`StoreError::is_unknown`] says whether it may have been written.
+    /// not answer: [`StoreError::is_unknown`] says whether it may have been written. When it waits in
+    /// vain for an earlier change of an entry whose invalidation Redis has not confirmed.
     pub async fn set(&self, key: &K, value: &V) -> Result<(), StoreError> {
         self.replica.set(key, value).await
     }
@@ -134,7 +135,7 @@ where
     /// Computes a new entry from the old one, writes it and returns it. If another process changes
     /// the entry at the same time, `new` is called again with that change: none is lost. Updates of
     /// one entry by one process run one after the other: a future that was polled once and is then
-    /// held delays the others.
+    /// held delays the others, and some updates of other entries.
     ///
     /// ```
     /// # use tidings::prelude::*;
@@ -151,7 +152,7 @@ where
     ///
     /// As [`set`](Self::set); when the old entry cannot be decoded; when others change it in each
     /// of 1,000 attempts, or until the [`send_timeout`](crate::BusBuilder::send_timeout); and when
-    /// an earlier update by this process does not end within that time.
+    /// an earlier change by this process does not end within that time.
     ///
     /// # Panics
     ///
@@ -233,8 +234,8 @@ where
     /// runs each time.
     ///
     /// A loader must not load its own key, itself or through the loader of another key: it would
-    /// wait for itself, and gets an error instead. In a task that a loader spawns, this is not
-    /// detected. The loader runs in the future of its caller. If that future is polled once
+    /// wait for itself, and gets an error instead. This is not detected in a task that a loader
+    /// spawns, nor between two tasks whose loaders load each other's key: they wait. The loader runs in the future of its caller. If that future is polled once
     /// and then held without being polled or dropped, all other callers of this key in the process
     /// wait: spawn a task for it, or drop it.
     ///

@@ -40,15 +40,15 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
                 return Err(error);
             }
             Err(error) => {
-                let shared = &self.keys.name;
-                tracing::warn!(shared, error = %report(&error), "an invalidation will be repeated until redis accepts it");
                 unfinished.finish();
+                let shared = &self.keys.name;
                 if !self.spawn_repeat() {
                     self.lock().invalid.confirm(key, generation);
                     let shared = shared.clone();
                     let why = Unconfirmed::Unknown(SendFailure::RuntimeEnded);
                     return Err(StoreError::Unconfirmed { shared, why });
                 }
+                tracing::warn!(shared, error = %report(&error), "an invalidation will be repeated until redis accepts it");
                 self.watchers.notify(&Changed::Some(vec![key.clone()]));
             }
         }
@@ -87,7 +87,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         field: &str,
         until: Generation,
     ) -> Result<(), StoreError> {
-        let start = self.start(until);
+        let start = self.write_start(until);
         let removed = self.change(Some(key), |keys| {
             keys.remove_entries(&self.keys, Some(field), nonce())
         });
@@ -168,11 +168,9 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
     /// Starts the task that repeats pending invalidations, if it does not run. Returns false if the
     /// runtime of the bus has ended.
     fn spawn_repeat(self: &Arc<Self>) -> bool {
-        let mut cache = self.lock();
-        if cache.invalid.is_empty() || std::mem::replace(&mut cache.invalid.is_repeating, true) {
+        if std::mem::replace(&mut self.lock().invalid.is_repeating, true) {
             return true;
         }
-        drop(cache);
         let repetition = Repetition {
             replica: Arc::clone(self),
             is_done: false,

@@ -276,6 +276,8 @@ impl<K: Key, V: Shareable> InFlightRead<K, V> {
         let mut cache = replica.lock();
         if cache.reading.end(&self.key, self.ticket) {
             cache.insert(self.key.clone(), entry.clone(), &found.stamp);
+        } else {
+            cache.note(&found.stamp);
         }
         drop(cache);
         Ok(entry)

@@ -70,8 +70,8 @@ impl Stamps {
         answered && now.version < self.current.version
     }
 
-    /// Returns whether an answer had this stamp before the first news of it.
-    pub(super) fn is_announced_first(&mut self, now: &Stamp) -> bool {
+    /// Returns whether this is the first notification of a stamp that an answer had before.
+    pub(super) fn take_unannounced(&mut self, now: &Stamp) -> bool {
         self.unannounced.take_if(|stamp| stamp == now).is_some()
     }
 

@@ -109,7 +109,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         field: &str,
         new: NewValue<V>,
     ) -> Result<Option<Entry<V>>, StoreError> {
-        let start = self.start(new.since);
+        let start = self.write_start(new.since);
         let requested = Instant::now();
         let (payload, value) = new.encoded.unzip();
         let ttl = new.ttl;
@@ -125,7 +125,10 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         let written = self.change(Some(key), |keys| keys.write_entry(&self.keys, new));
         match written.await? {
             Err(found) => {
-                self.lock().forget(key);
+                let mut cache = self.lock();
+                cache.forget(key);
+                cache.note(&found.stamp);
+                drop(cache);
                 Ok(Some(self.found(field, &found, requested)))
             }
             Ok(moved) => {
@@ -140,7 +143,8 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         }
     }
 
-    pub(crate) fn start(&self, since: Generation) -> WriteStart {
+    /// Returns the state, for a write that begins now and confirms the invalidations until `since`.
+    pub(crate) fn write_start(&self, since: Generation) -> WriteStart {
         WriteStart {
             epoch: self.refresh_state.epoch(),
             since,

@@ -76,7 +76,7 @@ impl Socket {
         }
     }
 
-    /// Turns its wake-ups off and on, if they can be.
+    /// Returns the switch of its wake-ups. That of a Unix socket has no effect.
     pub(crate) fn watch(&self) -> Readiness {
         match self {
             Self::Tcp(tcp, _) => tcp.watch.clone(),
