@@ -90,12 +90,13 @@ pub(super) async fn load_axe(browser: &Browser) {
         .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn all_pages_are_accessible_in_light_and_dark_and_fit_a_narrow_screen() {
+pub(super) async fn all_pages_are_accessible_in_light_and_dark_and_fit_a_narrow_screen(
+    browser: &mut Browser,
+) {
     let (fleet, bus) = populated().await;
     let console = Console::start(&fleet, &[]);
-    let browser = Browser::open(&console).await;
-    load_axe(&browser).await;
+    browser.enter(&console).await;
+    load_axe(browser).await;
     browser.show("events").await;
     browser.until_live().await;
     bus.send_to_all("mail.sent", &json!({ "to": "ada@example.com" }))
@@ -110,8 +111,8 @@ async fn all_pages_are_accessible_in_light_and_dark_and_fit_a_narrow_screen() {
         for page in PAGES {
             browser.size(1_280, 900).await;
             browser.show(page).await;
-            unfold(&browser, page).await;
-            assert_eq!(faults(&browser).await, json!([]), "{page}, {scheme}");
+            unfold(browser, page).await;
+            assert_eq!(faults(browser).await, json!([]), "{page}, {scheme}");
             browser.save(&format!("{page}-{scheme}")).await;
 
             browser.size(320, 640).await;
@@ -122,19 +123,11 @@ async fn all_pages_are_accessible_in_light_and_dark_and_fit_a_narrow_screen() {
             }
         }
     }
-    assert_eq!(faults(&browser).await, json!([]), "the narrow page");
-    browser.finish().await;
+    assert_eq!(faults(browser).await, json!([]), "the narrow page");
+    browser.size(1_280, 900).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_form_for_the_token_is_accessible_and_the_keyboard_reaches_everything() {
-    let mut browser = Browser::start().await;
-    the_form_for_the_token_is_accessible(&mut browser).await;
-    everything_is_reached_with_the_keyboard(&mut browser).await;
-    browser.finish().await;
-}
-
-async fn the_form_for_the_token_is_accessible(browser: &mut Browser) {
+pub(super) async fn the_form_for_the_token_is_accessible(browser: &mut Browser) {
     let fleet = Fleet::start().await;
     let console = Console::start(&fleet, &[]);
     for scheme in ["light", "dark"] {
@@ -154,7 +147,7 @@ async fn focused(browser: &Browser) -> String {
     focused.as_str().unwrap().to_owned()
 }
 
-async fn everything_is_reached_with_the_keyboard(browser: &mut Browser) {
+pub(super) async fn everything_is_reached_with_the_keyboard(browser: &mut Browser) {
     let (fleet, bus) = populated().await;
     let console = Console::start(&fleet, &[]);
     browser.enter(&console).await;

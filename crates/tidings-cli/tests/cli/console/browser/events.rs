@@ -23,17 +23,7 @@ fn as_bytes<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
     to.serialize_bytes(bytes)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn events_and_losses_are_listed_as_they_arrive() {
-    let mut browser = Browser::start().await;
-    an_event_is_on_the_page_within_a_second_decoded(&mut browser).await;
-    the_list_is_filtered_paused_continued_and_cleared(&mut browser).await;
-    losses_are_rows_where_they_happened(&mut browser).await;
-    a_console_that_may_not_send_has_no_form_and_refuses_a_post(&mut browser).await;
-    browser.finish().await;
-}
-
-async fn an_event_is_on_the_page_within_a_second_decoded(browser: &mut Browser) {
+pub(super) async fn an_event_is_on_the_page_within_a_second_decoded(browser: &mut Browser) {
     let fleet = Fleet::start().await;
     let api = fleet.member("api-1").await;
     let packed = fleet.member_with("job-1", |bus| bus.format(Format::MessagePack));
@@ -89,7 +79,7 @@ async fn send(bus: &Bus, name: &str) {
     bus.send_to_all(name, &json!({ "id": 7 })).await.unwrap();
 }
 
-async fn the_list_is_filtered_paused_continued_and_cleared(browser: &mut Browser) {
+pub(super) async fn the_list_is_filtered_paused_continued_and_cleared(browser: &mut Browser) {
     let fleet = Fleet::start().await;
     let bus = fleet.member("api-1").await;
     let console = Console::start(&fleet, &[]);
@@ -151,7 +141,7 @@ async fn the_list_is_filtered_paused_continued_and_cleared(browser: &mut Browser
     assert!(url.ends_with("#/members"), "{url}");
 }
 
-async fn losses_are_rows_where_they_happened(browser: &mut Browser) {
+pub(super) async fn losses_are_rows_where_they_happened(browser: &mut Browser) {
     let fleet = Fleet::start().await;
     let (slow, begun) = (
         HandlerOptions::new()
@@ -190,7 +180,9 @@ async fn losses_are_rows_where_they_happened(browser: &mut Browser) {
     browser.until("the full queue is listed", dropped).await;
 }
 
-async fn a_console_that_may_not_send_has_no_form_and_refuses_a_post(browser: &mut Browser) {
+pub(super) async fn a_console_that_may_not_send_has_no_form_and_refuses_a_post(
+    browser: &mut Browser,
+) {
     let fleet = Fleet::start().await;
     let console = Console::start(&fleet, &[]);
     browser.enter(&console).await;

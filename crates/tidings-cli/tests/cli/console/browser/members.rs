@@ -25,11 +25,12 @@ fn state_of(name: &str) -> String {
     )
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn members_appear_and_vanish_and_stop_responding_without_a_reload() {
+pub(super) async fn members_appear_and_vanish_and_stop_responding_without_a_reload(
+    browser: &mut Browser,
+) {
     let fleet = Fleet::start().await;
     let console = Console::start(&fleet, &["--timeout", "1s"]);
-    let browser = Browser::open(&console).await;
+    browser.enter(&console).await;
     browser.show("members").await;
     browser.until_text("Processes with a bus appear").await;
     browser
@@ -58,5 +59,4 @@ async fn members_appear_and_vanish_and_stop_responding_without_a_reload() {
     frozen.signal(Signal::CONT);
     browser.until("it is back", &is("job-1", "receives")).await;
     assert_eq!(browser.eval("isTheSame").await, true, "it was loaded again");
-    browser.finish().await;
 }

@@ -84,15 +84,7 @@ const ATTACK: &str = r"return (async ({ target, token }) => {
     return outcomes;
 })(arguments[0])";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn other_servers_of_the_machine_learn_and_reach_nothing() {
-    let mut browser = Browser::start().await;
-    a_page_on_another_port_reads_sends_and_embeds_nothing(&mut browser).await;
-    another_server_is_told_neither_the_token_nor_the_address(&mut browser).await;
-    browser.finish().await;
-}
-
-async fn a_page_on_another_port_reads_sends_and_embeds_nothing(browser: &mut Browser) {
+pub(super) async fn a_page_on_another_port_reads_sends_and_embeds_nothing(browser: &mut Browser) {
     let fleet = Fleet::start().await;
     let console = Console::start(&fleet, &[]);
     let other = OtherServer::start();
@@ -140,7 +132,9 @@ async fn assert_window_is_out_of_reach(browser: &Browser, target: &str) {
     assert_eq!(reached, json!([true, "TypeError"]), "closed, no document");
 }
 
-async fn another_server_is_told_neither_the_token_nor_the_address(browser: &mut Browser) {
+pub(super) async fn another_server_is_told_neither_the_token_nor_the_address(
+    browser: &mut Browser,
+) {
     let fleet = Fleet::start().await;
     let console = Console::start(&fleet, &[]);
     let other = OtherServer::start();

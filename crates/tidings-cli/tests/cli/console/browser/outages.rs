@@ -8,12 +8,13 @@ use crate::console::client::Console;
 use crate::fleet::Fleet;
 use crate::support::eventually;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restart_of_redis_is_seen_and_the_page_goes_on_without_a_reload() {
+pub(super) async fn a_restart_of_redis_is_seen_and_the_page_goes_on_without_a_reload(
+    browser: &mut Browser,
+) {
     let mut fleet = Fleet::start().await;
     let console = Console::start(&fleet, &["--timeout", "1s"]);
     let bus = fleet.member("api-1").await;
-    let browser = Browser::open(&console).await;
+    browser.enter(&console).await;
     browser.show("events").await;
     browser
         .run("globalThis.isTheSame = true", json!(null))
@@ -36,14 +37,12 @@ async fn a_restart_of_redis_is_seen_and_the_page_goes_on_without_a_reload() {
     browser.show("members").await;
     browser.until_text("1 member · 1 receive").await;
     assert_eq!(browser.eval("isTheSame").await, true, "it was loaded again");
-    browser.finish().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn roles_change_on_the_page_during_a_failover() {
+pub(super) async fn roles_change_on_the_page_during_a_failover(browser: &mut Browser) {
     let (mut sentinels, fleet) = tokio::join!(Sentinels::start(), Fleet::start());
     let console = Console::start(&fleet, &["--url", &sentinels.url(), "--timeout", "1s"]);
-    let browser = Browser::open(&console).await;
+    browser.enter(&console).await;
     browser.show("redis").await;
     browser
         .until_text("1 master · 2 replicas · 3 sentinels")
@@ -75,5 +74,4 @@ async fn roles_change_on_the_page_during_a_failover() {
     browser.until("it is the first", &master).await;
     browser.save("failover").await;
     assert_eq!(browser.eval("isTheSame").await, true, "it was loaded again");
-    browser.finish().await;
 }

@@ -16,12 +16,13 @@ const RECORD: &str = "globalThis.record = [];
     const keep = () => record.push(live.textContent);
     new MutationObserver(keep).observe(live, { childList: true });";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_eight_tabs_the_seen_one_is_live_and_the_others_hold_no_stream() {
+pub(super) async fn of_eight_tabs_the_seen_one_is_live_and_the_others_hold_no_stream(
+    browser: &mut Browser,
+) {
     let fleet = Fleet::start().await;
     let bus = fleet.member("api-1").await;
     let console = Console::start(&fleet, &[]);
-    let mut browser = Browser::open(&console).await;
+    browser.enter(&console).await;
     let mut tabs = vec![browser.tab().await];
     while tabs.len() < 8 {
         browser.show("events").await;
@@ -34,7 +35,7 @@ async fn of_eight_tabs_the_seen_one_is_live_and_the_others_hold_no_stream() {
     eventually("the hidden tabs hold no stream", || {
         free_streams(&console) == STREAMS - 1
     });
-    send_and_see(&browser, &bus, "first").await;
+    send_and_see(browser, &bus, "first").await;
 
     // Whoever reads a tab shows it.
     for tab in &tabs[..7] {
@@ -45,8 +46,7 @@ async fn of_eight_tabs_the_seen_one_is_live_and_the_others_hold_no_stream() {
         assert_eq!(seen, json!(states));
         assert!(!browser.text().await.contains("first"));
     }
-    send_and_see(&browser, &bus, "second").await;
-    browser.finish().await;
+    send_and_see(browser, &bus, "second").await;
 }
 
 async fn send_and_see(browser: &Browser, bus: &Bus, event: &str) {
