@@ -95,6 +95,13 @@ mod tests {
     }
 
     #[test]
+    fn the_names_that_the_macro_crate_tests_are_valid_or_not() {
+        for (name, is_valid) in include!("name/cases.rs") {
+            assert_eq!(check_name(&name).is_ok(), is_valid, "{name:?}");
+        }
+    }
+
+    #[test]
     fn a_name_has_1_to_128_characters() {
         assert_eq!(check_name(""), Err(NameError::Empty));
         assert_eq!(check_name(&"a".repeat(128)), Ok(()));
