@@ -142,7 +142,8 @@ fn workers_get_their_environment_directory_and_sockets() {
     let sandbox = Sandbox::new();
     let directory = sandbox.directory.path().canonicalize().unwrap();
     let socket = format!("admin=unix:{}", sandbox.path("admin").display());
-    let show = "echo $WORKER_ID $COLOR $LISTEN_FDS $LISTEN_FDNAMES $(pwd) ${HOME-none}; sleep 1000";
+    let show =
+        "echo $WORKER_ID $COLOR $LISTEN_FDS $LISTEN_FDNAMES $(pwd) ${HOME-none}; exec sleep 1000";
     let running = sandbox.run(
         &[
             "--workers=1",
@@ -170,7 +171,12 @@ fn a_relative_runtime_directory_is_that_of_the_supervisor() {
         .current_dir(&directory)
         .env("TIDINGS_RUNTIME_DIR", "runtime")
         .args(["run", "--workers=1", "--name=web", "--working-directory=/"])
-        .args(["--", "/bin/sh", "-c", "echo $NOTIFY_SOCKET; sleep 1000"]);
+        .args([
+            "--",
+            "/bin/sh",
+            "-c",
+            "echo $NOTIFY_SOCKET; exec sleep 1000",
+        ]);
     let running = Running::start(&mut command);
     let shown = format!("0 | {}/runtime/web/notify-0", directory.display());
     running.stdout.wait_for(&shown);
