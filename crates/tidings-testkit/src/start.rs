@@ -47,18 +47,36 @@ pub(crate) async fn start(
     directory: &Path,
     port: u16,
 ) -> Result<Process, StartError> {
+    let path = directory.join("redis.conf");
+    if path.exists() {
+        return start_configured(builder, directory, port).await;
+    }
+    let program = builder.server();
+    let known = Version::known(&program);
+    let write = |version| fs::write(&path, builder.configuration(directory, port, version));
+    write(known.unwrap_or_default())?;
+    let started = start_configured(builder, directory, port).await;
+    // A program that prints its version takes as long as one that starts a server, so it is asked only
+    // if it did not start: an old one rejects a setting.
+    let has_ended = matches!(started, Err(StartError::Ended { .. }));
+    if !has_ended || known.is_some() || Version::of(&program) >= Version::default() {
+        return started;
+    }
+    write(Version::of(&program))?;
+    start_configured(builder, directory, port).await
+}
+
+/// Starts a server with the configuration in its directory.
+async fn start_configured(
+    builder: &RedisBuilder,
+    directory: &Path,
+    port: u16,
+) -> Result<Process, StartError> {
+    let program = builder.server();
     let configuration = directory.join("redis.conf");
     let log = directory.join("log");
-    if !configuration.exists() {
-        let version = Version::of(&builder.server());
-        fs::write(
-            &configuration,
-            builder.configuration(directory, port, version),
-        )?;
-    }
-
     let mut process = Process::start(
-        &builder.server(),
+        &program,
         directory,
         &configuration,
         builder.options(),
@@ -72,7 +90,7 @@ pub(crate) async fn start(
         STARTS_WITHIN,
         poll(async || {
             ended = process.exit_status().transpose();
-            ended.is_some() || answers_as(pid, &address).await
+            ended.is_some() || answers_as(pid, &address, &program).await
         }),
     )
     .await;
@@ -86,13 +104,15 @@ pub(crate) async fn start(
 }
 
 /// Returns whether our server answers, and not an earlier one on this port.
-async fn answers_as(pid: Pid, address: &Address) -> bool {
+async fn answers_as(pid: Pid, address: &Address, program: &Path) -> bool {
     let process_id = format!("process_id:{}\r\n", pid.as_raw_nonzero());
-    address
-        .ask(&["INFO", "server"])
-        .await
-        .and_then(|answer| Ok(redis::from_redis_value::<String>(answer)?))
-        .is_ok_and(|server| server.contains(&process_id))
+    let answer = address.ask(&["INFO", "server"]).await;
+    let server = answer.and_then(|answer| Ok(redis::from_redis_value::<String>(answer)?));
+    let Some(server) = server.ok().filter(|it| it.contains(&process_id)) else {
+        return false;
+    };
+    Version::learn(program, &server);
+    true
 }
 
 fn why_it_ended(status: ExitStatus, log: String, port: u16) -> StartError {

@@ -26,11 +26,10 @@ impl Version {
         Self { major, minor }
     }
 
-    /// Asks the program for its version.
+    /// Returns the version of the program, and asks the program if no server of it has started.
     pub(crate) fn of(program: &Path) -> Self {
-        let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(version) = known().get(program) {
-            return *version;
+        if let Some(version) = Self::known(program) {
+            return version;
         }
         let asked = Command::new(program)
             .arg("--version")
@@ -42,15 +41,32 @@ impl Version {
             Self::in_words(&answer)
         });
         let version = version.unwrap_or_default();
-        known().insert(program.to_owned(), version);
+        version.keep(program);
         version
     }
 
-    /// Parses a line such as `Redis server v=7.0.15 sha=… malloc=…`.
+    /// Returns the version of a program that was asked, or of which a server has started.
+    pub(crate) fn known(program: &Path) -> Option<Self> {
+        let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(program).copied()
+    }
+
+    /// Keeps the version that a server of this program names in the answer to `INFO server`.
+    pub(crate) fn learn(program: &Path, info: &str) {
+        Self::in_words(info).unwrap_or_default().keep(program);
+    }
+
+    fn keep(self, program: &Path) {
+        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        known.entry(program.to_owned()).or_insert(self);
+    }
+
+    /// Parses a line such as `Redis server v=7.0.15 sha=… malloc=…`, or `redis_version:7.0.15`.
     fn in_words(words: &str) -> Option<Self> {
-        let number = words
-            .split_whitespace()
-            .find_map(|word| word.strip_prefix("v="))?;
+        let number = words.split_whitespace().find_map(|word| {
+            let after = |prefix| word.strip_prefix(prefix);
+            after("v=").or_else(|| after("redis_version:"))
+        })?;
         let mut numbers = number.split('.').map(|number| number.parse().ok());
         Some(Self::new(numbers.next()??, numbers.next()??))
     }
@@ -74,6 +90,10 @@ mod tests {
             (
                 "Valkey server v=8.1.1 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64",
                 Some(Version::new(8, 1)),
+            ),
+            (
+                "# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.1\r\n",
+                Some(Version::new(7, 2)),
             ),
             ("something else", None),
             ("v=x.1", None),
