@@ -3,8 +3,10 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-/// Short enough for a fast test, long enough not to occupy a core.
-const PAUSE: Duration = Duration::from_millis(5);
+/// The first pauses between two looks are short enough for a fast test; the last ones are long enough
+/// for a condition that asks a server, over a connection of its own.
+const SHORTEST: Duration = Duration::from_millis(5);
+const LONGEST: Duration = Duration::from_millis(25);
 
 /// Waits until `condition` is true. It is checked every few milliseconds.
 ///
@@ -43,7 +45,9 @@ pub fn wait_for(
 
 /// Returns once `condition` is true, without a deadline.
 pub(crate) async fn poll(mut condition: impl AsyncFnMut() -> bool) {
+    let mut pause = SHORTEST;
     while !condition().await {
-        sleep(PAUSE).await;
+        sleep(pause).await;
+        pause = LONGEST.min(pause * 9 / 8);
     }
 }

@@ -5,10 +5,11 @@ use std::process::Output;
 use rustix::process::Signal;
 use serde_json::Value;
 use tidings::acl::Permissions;
+use tidings_testkit::wait_for;
 
 use crate::fleet::{Fleet, NAMESPACE, PASSWORD, objects};
 use crate::schema;
-use crate::support::{Running, text};
+use crate::support::{Running, TIMEOUT, text};
 
 const SHORT: [&str; 5] = ["bench", "--rate", "2000", "--for", "300ms"];
 
@@ -34,9 +35,10 @@ async fn long_run(fleet: &Fleet) -> Running {
 /// Waits until Redis has published this many more frames.
 async fn wait_for_frames(fleet: &Fleet, frames: u64) {
     let first = published(fleet).await;
-    while published(fleet).await < first + frames {
-        tokio::task::yield_now().await;
-    }
+    wait_for("Redis publishes frames", TIMEOUT, async || {
+        published(fleet).await >= first + frames
+    })
+    .await;
 }
 
 async fn published(fleet: &Fleet) -> u64 {

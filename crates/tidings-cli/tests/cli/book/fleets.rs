@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidings::{Bus, BusBuilder, HandlerError, Journal, NodeId};
-use tidings_testkit::RedisBuilder;
+use tidings_testkit::{RedisBuilder, wait_for};
 
 use super::session::Stage;
 use crate::contract;
 use crate::fleet::{Fleet, NAMESPACE, stuck};
+use crate::support::TIMEOUT;
 
 /// The user's file of the page.
 const CONFIG: &str = r#"
@@ -186,9 +187,10 @@ async fn journal() -> Stage {
     }
     reports.shutdown(Duration::from_secs(5)).await.unwrap();
     let journal = billing.journal().unwrap();
-    while journal.positions().await.unwrap()[0].position.is_none() {
-        tokio::task::yield_now().await;
-    }
+    wait_for("the position is written", TIMEOUT, async || {
+        journal.positions().await.unwrap()[0].position.is_some()
+    })
+    .await;
     stage(fleet, vec![billing])
 }
 
@@ -227,9 +229,15 @@ async fn members() -> Stage {
     for sequence in [1, 5] {
         publish(&fleet, sequence, r#"[{"event":"user.renamed","data":7}]"#).await;
     }
-    while first.inspection().handlers[0].handled < 5_001 || first.inspection().gaps.is_empty() {
-        tokio::task::yield_now().await;
-    }
+    wait_for(
+        "all is handled, and the gap is reported",
+        TIMEOUT,
+        async || {
+            let seen = first.inspection();
+            seen.handlers[0].handled >= 5_001 && !seen.gaps.is_empty()
+        },
+    )
+    .await;
     let second = fleet.member_with("api-2", api).await;
     let job = fleet.builder("job-1").role("job").version("1.3.9");
     stuck(job.lease(Duration::from_mins(1)));

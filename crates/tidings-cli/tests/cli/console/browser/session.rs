@@ -174,7 +174,7 @@ impl Browser {
                 for (const end = Date.now() + {WAIT}; Date.now() < end;) {{
                     const value = ({expression});
                     if (value) return value;
-                    await new Promise((resume) => setTimeout(resume, 20));
+                    await new Promise((resume) => setTimeout(resume, 50));
                 }}
                 return null;
             }})()"
