@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tidings::{GapReason, HandlerOptions};
+use tidings::{Format, GapReason, HandlerOptions};
 use tidings_testkit::{Collected, Direction, Fault, Node, Proxy, Redis, wait_for};
 use tidings_tests::alone;
 use tokio::sync::watch;
@@ -22,9 +22,14 @@ fn memory(line: &str) -> u64 {
     kib.map(|kib: u64| kib * 1024).unwrap()
 }
 
-/// Feeds this many texts of a kilobyte.
+/// Starts a node in whose format a text takes little time.
+async fn flooding(redis: &Redis) -> Node {
+    redis.node_with(|bus| bus.format(Format::MessagePack)).await
+}
+
+/// Feeds this many texts of four kilobytes.
 async fn flood(sender: &Node, events: u64) {
-    let text = "x".repeat(1_000);
+    let text = "x".repeat(4_000);
     for _ in 0..events {
         sender.feed("text", &text).await.unwrap();
     }
@@ -44,9 +49,10 @@ fn a_blocked_handler_uses_no_more_memory_than_its_queue_and_each_loss_is_counted
 #[cfg(target_os = "linux")]
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn send_to_a_blocked_handler() {
-    const EVENTS: u64 = 150_000;
+    // 4 kB each: twice as much as the process may use.
+    const EVENTS: u64 = 40_000;
     let redis = Redis::start().await;
-    let (sender, subscriber) = redis.two_nodes().await;
+    let (sender, subscriber) = (flooding(&redis).await, redis.node().await);
     let (go_on, stuck) = watch::channel(false);
     let handled = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&handled);
@@ -86,11 +92,11 @@ async fn send_to_a_blocked_handler() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscriber_disconnected_for_its_unread_output_detects_and_counts_the_loss() {
-    // 1 kB each: more than Redis buffers for a subscriber, and than the buffers on the way.
-    const EVENTS: u64 = 60_000;
+    // 4 kB each: more than Redis buffers for a subscriber, and than the buffers on the way.
+    const EVENTS: u64 = 15_000;
     let redis = Redis::start().await;
     let proxy = Proxy::start(redis.address()).await;
-    let (sender, subscriber) = (redis.node().await, proxy.node().await);
+    let (sender, subscriber) = (flooding(&redis).await, proxy.node().await);
     let texts: Collected<String> = subscriber.collect("text");
     flood(&sender, 1).await;
     texts.wait_for_len(1).await;
