@@ -1,7 +1,48 @@
 //! The connection of the nodes of a test: memory, a Redis of its own, or servers that tests share.
 
+use std::pin::Pin;
+
 use tidings::{Bus, BusBuilder, Format};
 use tidings_testkit::{Node, Redis, memory_url};
+use tokio::runtime;
+
+/// A promise, as a function of one type: an async test of each would take the compiler longer.
+pub(crate) type Promise = fn(Place) -> Pin<Box<dyn Future<Output = ()>>>;
+
+/// Makes functions of type [`Promise`], and `all` with their names.
+macro_rules! boxed {
+    ($($module:ident: $($promise:ident)*;)*) => {
+        mod boxed {
+            $($(
+                pub(super) fn $promise(
+                    place: crate::place::Place,
+                ) -> std::pin::Pin<Box<dyn Future<Output = ()>>> {
+                    Box::pin(super::$module::$promise(place))
+                }
+            )*)*
+        }
+
+        /// All promises, for servers that they share.
+        pub(crate) fn all() -> Vec<(&'static str, crate::place::Promise)> {
+            vec![$($((
+                concat!(stringify!($module), "::", stringify!($promise)),
+                boxed::$promise,
+            )),*),*]
+        }
+    };
+}
+pub(crate) use boxed;
+
+/// Checks a promise on a runtime of its own.
+pub(crate) fn check(place: impl Future<Output = Place>, promise: Promise) {
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    runtime
+        .unwrap()
+        .block_on(async { promise(place.await).await });
+}
 
 pub(crate) struct Place {
     pub(crate) format: Format,

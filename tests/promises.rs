@@ -16,28 +16,21 @@ pub(crate) mod tap;
 
 macro_rules! promises {
     ($($module:ident: $($promise:ident)*;)*) => {
-        promises!(@place memory_json, memory(Json), $($module: $($promise)*;)*);
-        promises!(@place memory_messagepack, memory(MessagePack), $($module: $($promise)*;)*);
-        promises!(@place redis_json, redis(Json), $($module: $($promise)*;)*);
-        promises!(@place redis_messagepack, redis(MessagePack), $($module: $($promise)*;)*);
-
-        /// All promises, for servers that they share.
-        pub(crate) fn all() -> Vec<crate::topologies::Promise> {
-            vec![$($((
-                concat!(stringify!($module), "::", stringify!($promise)),
-                |place| Box::pin($module::$promise(place)),
-            )),*),*]
-        }
+        crate::place::boxed!($($module: $($promise)*;)*);
+        promises!(@place memory_json, memory(Json), $($($promise)*)*);
+        promises!(@place memory_messagepack, memory(MessagePack), $($($promise)*)*);
+        promises!(@place redis_json, redis(Json), $($($promise)*)*);
+        promises!(@place redis_messagepack, redis(MessagePack), $($($promise)*)*);
     };
-    (@place $name:ident, $place:ident($format:ident), $($module:ident: $($promise:ident)*;)*) => {
+    (@place $name:ident, $place:ident($format:ident), $($promise:ident)*) => {
         mod $name {
-            $($(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $promise() {
-                    let place = crate::place::$place(tidings::Format::$format).await;
-                    crate::promises::$module::$promise(place).await;
+            $(
+                #[test]
+                fn $promise() {
+                    let place = crate::place::$place(tidings::Format::$format);
+                    crate::place::check(place, super::boxed::$promise);
                 }
-            )*)*
+            )*
         }
     };
 }

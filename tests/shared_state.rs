@@ -21,26 +21,19 @@ mod watches;
 
 macro_rules! promises {
     ($($module:ident: $($promise:ident)*;)*) => {
-        promises!(@place in_memory, memory, $($module: $($promise)*;)*);
-        promises!(@place on_redis, redis, $($module: $($promise)*;)*);
-
-        /// All promises, for servers that they share.
-        pub(crate) fn all() -> Vec<crate::topologies::Promise> {
-            vec![$($((
-                concat!(stringify!($module), "::", stringify!($promise)),
-                |place| Box::pin($module::$promise(place)),
-            )),*),*]
-        }
+        crate::place::boxed!($($module: $($promise)*;)*);
+        promises!(@place in_memory, memory, $($($promise)*)*);
+        promises!(@place on_redis, redis, $($($promise)*)*);
     };
-    (@place $name:ident, $place:ident, $($module:ident: $($promise:ident)*;)*) => {
+    (@place $name:ident, $place:ident, $($promise:ident)*) => {
         mod $name {
-            $($(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $promise() {
-                    let place = crate::place::$place(tidings::Format::Json).await;
-                    crate::shared_state::$module::$promise(place).await;
+            $(
+                #[test]
+                fn $promise() {
+                    let place = crate::place::$place(tidings::Format::Json);
+                    crate::place::check(place, super::boxed::$promise);
                 }
-            )*)*
+            )*
         }
     };
 }

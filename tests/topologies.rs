@@ -2,18 +2,14 @@
 //! promise in a namespace of its own.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::future::ready;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use tidings_testkit::{Cluster, Sentinels};
-use tokio::runtime;
 
-use crate::place::{Foreign, Place, shared};
+use crate::place::{self, Foreign, Place, Promise, shared};
 use crate::{promises, shared_state};
-
-/// A promise and its name.
-pub(crate) type Promise = (&'static str, fn(Place) -> Pin<Box<dyn Future<Output = ()>>>);
 
 /// The promises that run at the same time: most of them wait.
 const AT_ONCE: usize = 8;
@@ -76,14 +72,8 @@ fn check(is_wanted: impl Fn(&str) -> bool, place: impl Fn(String) -> Place + Syn
 }
 
 /// Runs one promise on a thread and a runtime of its own, as a test has them.
-fn holds((name, promise): Promise, place: Place) -> bool {
-    let run = move || {
-        let runtime = runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build();
-        runtime.unwrap().block_on(promise(place));
-    };
+fn holds((name, promise): (&str, Promise), place: Place) -> bool {
+    let run = move || place::check(ready(place), promise);
     // A panic prints the name of its thread.
     let running = thread::Builder::new().name(name.to_owned()).spawn(run);
     running.unwrap().join().is_ok()
