@@ -90,6 +90,28 @@ enum Account {
 #[event("user.tagged")]
 struct Never(u8);
 
+/// Declares an event of another module, as a macro of a library does.
+macro_rules! shipping {
+    ($name:ident) => {
+        #[derive(Debug, Event)]
+        enum $name {
+            Sent {
+                to: Vec<$crate::Address>,
+                by: $crate::Undescribed,
+            },
+            Returned {
+                to: $crate::Address,
+            },
+        }
+    };
+}
+
+mod shipping {
+    use tidings::prelude::*;
+
+    shipping!(Shipping);
+}
+
 #[tidings::on]
 async fn account(_: Account) {}
 
@@ -222,6 +244,8 @@ fn each_variant_is_an_event() {
     let expected = [
         "legacy",
         "plugin.loaded",
+        "shipping.returned",
+        "shipping.sent",
         "stock.count",
         "stock.either",
         "stock.list",
@@ -266,6 +290,15 @@ fn a_payload_without_a_schema_is_listed_without_one() {
     assert!(!has_schema("users.imported"));
     assert_eq!(contract["events"]["users.imported"]["opaque"], true);
     assert_eq!(contract["events"]["legacy"], json!({}));
+}
+
+#[test]
+fn a_macro_may_name_the_types_of_fields_by_its_own_crate() {
+    let contract = contract();
+    let returned = &contract["events"]["shipping.returned"]["both"];
+    let address = json!({"to": {"$ref": "#/definitions/Address"}});
+    assert_eq!(returned["properties"], address);
+    assert_eq!(contract["events"]["shipping.sent"], json!({}));
 }
 
 #[test]

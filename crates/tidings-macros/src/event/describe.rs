@@ -3,7 +3,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
-use syn::{Field, Fields, Ident, Meta, Token};
+use syn::{Field, Fields, Ident, Meta, Token, Type};
 
 use super::about::About;
 use super::expand::{as_event, fields_with, payload_ident, shared_attributes, variant_path};
@@ -113,7 +113,8 @@ fn of_variant(of: &Ident, variant: &EventVariant) -> Option<TokenStream> {
 ///
 /// It has a schema only if all fields have one. A plain bound on the type of a field that has none is
 /// an error, so each bound is for all lifetimes. The derive ignores bounds of a type without
-/// parameters, so it has one.
+/// parameters, so it has one. The derive takes bounds as text, which `$crate` cannot be written in, so
+/// each names a type by an alias.
 pub(super) fn schema_type(of: &Ident, variant: &EventVariant) -> Option<TokenStream> {
     if !is_described(variant) {
         return None;
@@ -127,14 +128,18 @@ pub(super) fn schema_type(of: &Ident, variant: &EventVariant) -> Option<TokenStr
         .iter()
         .filter(|field| !has(field, "schemars", &["with", "schema_with"]));
     let bounded = bounded.filter(|field| !has(field, "serde", &["skip"]));
-    let bound: Vec<String> = bounded
-        .map(|field| {
-            let ty = field.ty.to_token_stream();
-            format!("for<'any> {ty}: ::tidings::schemars::JsonSchema")
-        })
+    let types: Vec<&Type> = bounded.map(|field| &field.ty).collect();
+    let aliases: Vec<Ident> = (0..types.len())
+        .map(|at| format_ident!("{ident}{at}"))
+        .collect();
+    let bound: Vec<String> = aliases
+        .iter()
+        .map(|alias| format!("for<'any> {alias}: ::tidings::schemars::JsonSchema"))
         .collect();
     let bound = bound.join(", ");
     Some(with_schema(&quote! {
+        #(type #aliases = #types;)*
+
         #[derive(::tidings::schemars::JsonSchema)]
         #[schemars(crate = "::tidings::schemars", bound = #bound)]
         #[serde(#attributes)]
