@@ -68,6 +68,18 @@ fn every_shape_of_event_compiles() {
     assert_eq!(both.len(), 2);
 }
 
+/// With a raw name.
+#[derive(Debug, tidings::Event)]
+#[event("raw")]
+#[allow(non_camel_case_types, reason = "only such names have to be raw")]
+pub enum r#enum {
+    /// With fields.
+    Fields {
+        /// One.
+        id: u8,
+    },
+}
+
 /// With the options of a contract.
 #[derive(Debug, serde::Serialize, serde::Deserialize, tidings::Event)]
 #[event("described", since = "1.2", alias("name", "title"))]

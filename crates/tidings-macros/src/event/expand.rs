@@ -386,20 +386,22 @@ pub(super) fn variant_path(of: &Ident, variant: &EventVariant) -> String {
 }
 
 // The names of generated types begin with `__Tidings`: the types of the user's fields are resolved in
-// the same block, and would otherwise be hidden by generated ones of their name.
+// the same block, and would otherwise be hidden by generated ones of their name. The identifiers are
+// arguments of `format_ident`, which drops their `r#`; inline it would not.
 
 pub(super) fn payload_ident(of: &Ident, variant: &EventVariant) -> Ident {
     format_ident!(
-        "__Tidings{of}{}Payload",
+        "__Tidings{}{}Payload",
+        of,
         variant.ident,
         span = variant.ident.span()
     )
 }
 
 fn remote_ident(of: &Ident) -> Ident {
-    format_ident!("__Tidings{of}Remote")
+    format_ident!("__Tidings{}Remote", of)
 }
 
 fn borrowed_ident(of: &Ident) -> Ident {
-    format_ident!("__Tidings{of}Borrowed")
+    format_ident!("__Tidings{}Borrowed", of)
 }

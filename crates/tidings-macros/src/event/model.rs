@@ -252,7 +252,9 @@ fn replace_self(fields: &Fields, of: &Ident) -> Fields {
     impl VisitMut for ReplaceSelf<'_> {
         fn visit_ident_mut(&mut self, ident: &mut Ident) {
             if ident == "Self" {
-                *ident = Ident::new(&self.0.to_string(), ident.span());
+                let span = ident.span();
+                *ident = self.0.clone();
+                ident.set_span(span);
             }
         }
 
@@ -306,5 +308,24 @@ impl SeenVariants {
             spanned,
             format!("duplicate {duplicate}: the variant `{first}` already has it"),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use syn::parse_quote;
+
+    use super::*;
+
+    #[test]
+    fn an_enum_with_a_raw_name_may_hold_itself() {
+        let input: DeriveInput = parse_quote! {
+            enum r#enum { Nested { inner: Vec<Self> } }
+        };
+        let Ok(Model::Enum(events)) = parse(&input) else {
+            panic!("it is an enum of events")
+        };
+        let fields = events.variants[0].fields.to_token_stream().to_string();
+        assert_eq!(fields, "{ inner : Vec < r#enum > }");
     }
 }
