@@ -18,8 +18,9 @@ pub(crate) fn aliases(
     let mut aliases = Aliases::new();
     let mut names = Vec::new();
     let rename_all = text(attributes, "rename_all");
-    let mut is_closed = matches!(fields, Fields::Named(_));
-    for field in fields {
+    let is_converted = is_converted(attributes);
+    let mut is_closed = matches!(fields, Fields::Named(_)) && !is_converted;
+    for field in fields.iter().filter(|_| !is_converted) {
         let Some(ident) = &field.ident else { continue };
         let ident = ident.unraw().to_string();
         let renamed = text(&field.attrs, "rename");
@@ -42,6 +43,14 @@ pub(crate) fn aliases(
         aliases.extend(others.iter().map(|other| (path.clone(), other.value())));
     }
     Ok(aliases)
+}
+
+/// Returns whether readers read another type, whose fields are not known here.
+fn is_converted(attributes: &[Attribute]) -> bool {
+    let of_container = arguments_of(attributes, "serde");
+    let words = ["from", "try_from", "transparent"];
+    let is_one = |meta: &Meta| words.iter().any(|word| meta.path().is_ident(word));
+    of_container.iter().any(is_one)
 }
 
 /// Returns the path of the field in an option. `names` are those of all fields, if they are known.
@@ -191,6 +200,23 @@ mod tests {
         };
         let aliases = aliases(&item.attrs, &item.fields, &options).unwrap();
         assert_eq!(aliases, [(".user.name".to_owned(), "title".to_owned())]);
+    }
+
+    #[test]
+    fn the_fields_of_a_type_that_serde_converts_are_not_known() {
+        let items: [ItemStruct; 3] = [
+            parse_quote! { #[serde(from = "Wire", into = "Wire")] struct Payload { first: String } },
+            parse_quote! { #[serde(try_from = "Wire")] struct Payload { first: String } },
+            parse_quote! { #[serde(transparent)] struct Payload { inner: Wire } },
+        ];
+        for item in &items {
+            let options = Options {
+                aliases: vec![(parse_quote!("full_name"), vec![parse_quote!("name")])],
+                ..Options::default()
+            };
+            let aliases = aliases(&item.attrs, &item.fields, &options).unwrap();
+            assert_eq!(aliases, [(".full_name".to_owned(), "name".to_owned())]);
+        }
     }
 
     #[test]
