@@ -91,9 +91,9 @@ impl<'a, K: SendKey<T>, T: ?Sized + Sync, F> Sending<'a, K, T, F> {
         self.without_headers().header(name, value)
     }
 
-    /// Sends the event and waits until every member that it is for has handled it, or until
-    /// `timeout` has passed since Redis accepted it. The summary names the members that did not
-    /// handle it, each with the reason.
+    /// Sends the event and waits until every member that it is for has handled it, until `timeout`
+    /// has passed since Redis accepted it, or until this bus ends. The summary names the members that
+    /// did not handle it, each with the reason.
     ///
     /// It works as [`Bus::request_all`], without the responses. Each member sends one event for it.
     ///

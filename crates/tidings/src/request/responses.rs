@@ -35,6 +35,7 @@ pub(crate) struct OpenResponses {
     request: OpenRequest,
     departures: Departures,
     has_departures: bool,
+    began: Instant,
     deadline: Pin<Box<Sleep>>,
     /// True if only members are awaited that have left, for [`LATE`] at most.
     is_late: bool,
@@ -72,6 +73,7 @@ impl OpenResponses {
             request,
             departures,
             has_departures: true,
+            began: Instant::now(),
             deadline: Box::pin(sleep(timeout.min(FOREVER))),
             is_late: false,
             tally: Tally::new(expected, timeout),
@@ -112,6 +114,9 @@ impl OpenResponses {
         if let Poll::Ready(received) = self.request.responses.poll_recv(cx) {
             if received.is_none() {
                 self.end = Some(End::Closed);
+                // The members that have not responded had less time than they were to have.
+                let timeout = &mut self.tally.summary.timeout;
+                *timeout = self.began.elapsed().min(*timeout);
             }
             return Poll::Ready(received);
         }
@@ -240,6 +245,7 @@ mod tests {
 
     use super::*;
     use crate::Bus;
+    use crate::receive::request::Respond as _;
 
     fn who(node: u128) -> Responder {
         Responder::foreign(NodeId::new(node))
@@ -272,6 +278,25 @@ mod tests {
         assert!(responses.poll_next(&mut cx, handled).is_pending());
         thread::sleep(2 * LATE);
         assert!(responses.poll_next(&mut cx, handled).is_ready());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_ends_with_the_bus_does_not_count_as_one_until_the_timeout() {
+        let bus = Bus::builder("memory:closed-responses")
+            .membership(false)
+            .start()
+            .await
+            .unwrap();
+        let request = bus.inner.requests.open(|_, _| {}, 1).unwrap();
+        let (departures, long) = (stream::pending().boxed(), Duration::from_mins(1));
+        let responses = OpenResponses::new(request, vec![who(1)], departures, long);
+        let short = Duration::from_secs(2);
+        tokio::time::advance(short).await;
+        bus.inner.requests.close();
+
+        let summary = responses.summary(handled).await;
+
+        assert_eq!((summary.timed_out, summary.timeout), (vec![who(1)], short));
     }
 
     #[test]

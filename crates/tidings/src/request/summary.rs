@@ -65,7 +65,7 @@ pub struct Summary {
     pub unexpected: Vec<NodeId>,
     /// The number of responses that were dropped because they arrived faster than they were read.
     pub dropped: usize,
-    /// The time that responses were waited for.
+    /// The time that responses were waited for: the timeout, or less if the bus ended before it.
     #[serde(serialize_with = "serialize::duration")]
     pub timeout: Duration,
 }
