@@ -96,6 +96,29 @@ async fn a_process_that_was_down_continues_where_it_stopped() {
 }
 
 #[tokio::test]
+async fn what_a_stream_has_not_returned_is_left_to_the_next_process() {
+    let url = memory_url();
+    let first = Node::start(billing(Bus::builder(&url))).await;
+    let mut ticks = first.stream::<_, u64>("tick").unwrap();
+    let sender = Node::start(journaled(Bus::builder(&url))).await;
+    send(&sender, 1..=10).await;
+    assert_eq!(ticks.next().await, Some(1));
+
+    first.shutdown(SOON).await.unwrap();
+    drop(ticks);
+
+    let (_second, left) = charges(&url).await;
+    left.wait_for(|tick| *tick == 10).await;
+    let left = left.all();
+    let rest: Vec<u64> = left
+        .iter()
+        .map(|tick| **tick)
+        .filter(|tick| *tick > 1)
+        .collect();
+    assert!(rest.iter().copied().eq(2..=10), "{rest:?}");
+}
+
+#[tokio::test]
 async fn a_standby_takes_over_when_the_holder_shuts_down() {
     let redis = Redis::start().await;
     let sender = Node::start(journaled(Bus::builder(&redis.url()))).await;

@@ -138,7 +138,8 @@ impl Bus {
     }
 
     /// Removes a handler, drops the events in its queue without a gap, and waits for the running call.
-    /// Called by the handler itself, it does not wait. A task that the handler spawned and waits for
+    /// With a [durable](crate::Journal::durable) name, no later process gets those events. Called by
+    /// the handler itself, it does not wait. A task that the handler spawned and waits for
     /// must not call it.
     pub async fn off(&self, subscription: Subscription) {
         let subscription = subscription.subscription;

@@ -19,7 +19,9 @@ use crate::receive::subscription::SubscriptionSlot;
 use crate::task::panic::caught;
 
 /// A stream of the events of one key, in order. It ends when the bus is shut down or dropped.
-/// Dropping it ends the subscription.
+/// Dropping it ends the subscription, and gives up the events that it has not returned. With a
+/// [durable](crate::Journal::durable) name, no later process gets those: drop the stream after
+/// [`shutdown`](crate::Bus::shutdown).
 ///
 /// Its queue is bounded by the defaults of [`HandlerOptions`](crate::HandlerOptions).
 pub struct EventStream<P> {
