@@ -39,7 +39,23 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts a bus with these options, and records what it reports.
+    /// Starts a bus with these options, and records what it reports. An `on_failure` hook of the builder
+    /// is replaced.
+    ///
+    /// Functions marked `#[tidings::on]` are registered as on any other bus, also by the functions of
+    /// this crate that start nodes. With `auto_register(false)` or their state in the builder, start a
+    /// node by this function:
+    ///
+    /// ```
+    /// use tidings::Bus;
+    /// use tidings_testkit::{Node, memory_url};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let node = Node::start(Bus::builder(&memory_url()).auto_register(false)).await;
+    /// # assert!(node.gaps().all().is_empty());
+    /// # }
+    /// ```
     ///
     /// # Panics
     ///
