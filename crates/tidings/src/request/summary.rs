@@ -56,7 +56,7 @@ pub struct Summary {
     pub failed: Vec<(Responder, String)>,
     /// Members that have no handler for the event.
     pub without_handler: Vec<Responder>,
-    /// Members that did not respond in time.
+    /// Members that did not respond in time, or before this bus ended.
     pub timed_out: Vec<Responder>,
     /// Members that left before they responded.
     pub left: Vec<Responder>,
