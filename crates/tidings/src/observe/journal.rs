@@ -61,8 +61,10 @@ impl JournalHealth {
         between(self.position, self.newest)
     }
 
-    /// Returns how far the journal reaches back: the time between its oldest and its last entry. A
-    /// bus that is behind by more than that misses events.
+    /// Returns how far the journal reaches back: the time between `oldest` and `newest`, of which it
+    /// keeps all events. A bus that is behind by more than that misses events. As long as
+    /// only [`max_age`](crate::Journal::max_age) removes events, this is up to `max_age`, also in a
+    /// journal that is younger.
     pub fn reach(&self) -> Duration {
         between(self.oldest, self.newest)
     }

@@ -170,10 +170,10 @@ impl Level {
         Self::of_time(::metrics::gauge!(NAME))
     }
 
-    /// The time that a journal reaches back.
+    /// The time that a journal reaches back, which may be longer than it exists.
     pub(crate) fn of_journal_reach() -> Self {
         const NAME: &str = "tidings_journal_reach_seconds";
-        let what = "time between the oldest and the last entry of the journal";
+        let what = "time before its last entry of which the journal keeps all events";
         describe_gauge!(NAME, Unit::Seconds, what);
         Self::of_time(::metrics::gauge!(NAME))
     }
