@@ -219,6 +219,42 @@ async fn a_standby_takes_over_when_the_lease_ends_and_the_old_holder_stands_by()
 }
 
 #[tokio::test]
+async fn a_holder_that_was_paused_for_longer_than_its_lease_leaves_the_rest_to_the_new_one() {
+    let redis = Redis::start().await;
+    let sender = Node::start(journaled(Bus::builder(&redis.url()))).await;
+    let own = tokio::runtime::Builder::new_multi_thread();
+    let own = { own }.worker_threads(1).enable_all().build().unwrap();
+    let url = redis.url();
+    let holder = own.spawn(async move { charges(&url).await });
+    let (holder, ticks) = holder.await.unwrap();
+    send(&sender, 1..=5).await;
+    are(&ticks, 1..=5).await;
+    let (standby, later) = charges(&redis.url()).await;
+
+    // Its only thread waits, as that of a process that is stopped.
+    let (resume, paused) = std::sync::mpsc::channel::<()>();
+    own.spawn(async move { paused.recv() });
+    wait_for("the standby takes over", LONG * 2, async || {
+        role(&standby) == DurableRole::Holder
+    })
+    .await;
+    send(&sender, 6..=2_000).await;
+    later.wait_for(|tick| *tick == 2_000).await;
+    drop(resume);
+    let stands_by = DurableRole::Standby {
+        holder: Some(standby.id()),
+    };
+    let last = standby.health().journal.unwrap().position;
+    wait_for("the old holder stands by and reads on", LONG, async || {
+        role(&holder) == stands_by && holder.health().journal.unwrap().position >= last
+    })
+    .await;
+
+    are(&ticks, 1..=5).await;
+    own.shutdown_background();
+}
+
+#[tokio::test]
 async fn an_event_is_handled_again_only_if_its_handler_has_not_ended() {
     let redis = Redis::start().await;
     let sender = Node::start(journaled(Bus::builder(&redis.url()))).await;

@@ -7,15 +7,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::journal::position::Place;
-use crate::journal::role::{Durable, Role};
+use crate::journal::role::{Durable, LEASE, Role};
 use crate::keyspace::journal::JournalStore;
 use crate::keyspace::journal::answer::JournalError;
 use crate::keyspace::journal::positions::{Claim, Taken};
 use crate::task::random::jitter;
 use crate::task::stage::{Stage, reached};
-
-/// The time after its last renewal at which a lease ends.
-const LEASE: Duration = Duration::from_secs(15);
 
 /// The time between two renewals while nothing new is finished.
 const RENEWAL: Duration = Duration::from_secs(5);
@@ -34,11 +31,14 @@ pub(crate) async fn take(
     store: &dyn JournalStore,
     durable: &Durable,
 ) -> Result<Role, JournalError> {
+    let asked = Instant::now();
     Ok(match store.take(&durable.claim()).await? {
-        // Without a place that can be read, everything is read.
-        Taken::Ours(place) => Role::Holder {
-            from: place.and_then(|place| place.parse().ok()),
-        },
+        Taken::Ours(place) => {
+            durable.held.send_replace(asked);
+            // Without a place that can be read, everything is read.
+            let from = place.and_then(|place| place.parse().ok());
+            Role::Holder { from }
+        }
         Taken::Others(holder) => Role::Standby { holder },
     })
 }
@@ -116,8 +116,14 @@ impl Keeper<'_> {
             return Ok(());
         }
         let claim = self.durable.claim();
-        let holder = store.renew(&claim, place.map(|place| place.to_string()));
-        if let Some(holder) = holder.await? {
+        let asked = Instant::now();
+        let renewed = store.renew(&claim, place.map(|place| place.to_string()));
+        let renewed = renewed.await;
+        if let Ok(None) | Err(JournalError::Refused { .. } | JournalError::NotNow(_)) = renewed {
+            // A server that accepts no renewal lets no other process take the name.
+            self.durable.held.send_replace(asked);
+        }
+        if let Some(holder) = renewed? {
             // What is finished from now on is the other node's to store.
             self.durable.ledger.pause();
             self.set_role(Role::Standby { holder });

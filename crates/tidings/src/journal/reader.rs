@@ -165,7 +165,18 @@ impl Reader {
         mut entries: Vec<Entry>,
     ) -> Result<Infallible, ConnectError> {
         let mut answered = Instant::now();
+        let mut is_unwatched = false;
         loop {
+            while self.changes_role(half).await? {
+                entries = self.resync(half).await?;
+                (answered, is_unwatched) = (Instant::now(), false);
+            }
+            if is_unwatched {
+                self.hand_on(entries).await;
+                entries = self.resync(half).await?;
+                (answered, is_unwatched) = (Instant::now(), false);
+                continue;
+            }
             if self.next_read().is_some() {
                 self.hand_on(entries).await;
                 entries = Vec::new();
@@ -189,34 +200,60 @@ impl Reader {
                 continue;
             }
             // The page was read when it was asked for, and lay in the socket since then.
-            let is_unwatched = asked.elapsed() > UNWATCHED;
-            entries = match self.page_unless_role_changes(half, next).await {
-                Some(Ok(page)) => match self.followed.judge(&page) {
-                    Judgement::HandOn => {
-                        if page.entries.is_empty() {
-                            self.has_caught_up();
-                        }
-                        page.entries
-                    }
-                    Judgement::Resync => self.resync(half).await?,
-                    Judgement::NotMaster => return Err(not_master()),
-                },
-                Some(Err(NoPage::NotNow)) => {
-                    sleep(PAUSE).await;
-                    self.resync(half).await?
-                }
-                Some(Err(NoPage::Lost(why))) => return Err(why),
-                None => {
-                    self.change_role();
-                    self.resync(half).await?
-                }
-            };
-            if is_unwatched {
-                self.hand_on(entries).await;
-                entries = self.resync(half).await?;
-            }
+            is_unwatched = asked.elapsed() > UNWATCHED;
+            entries = self.next_entries(half, next).await?;
             answered = Instant::now();
         }
+    }
+
+    /// Waits for a page, and returns the entries to hand on.
+    async fn next_entries(
+        &mut self,
+        half: &mut FollowHalf,
+        page: Answered<Page>,
+    ) -> Result<Vec<Entry>, ConnectError> {
+        match self.page_unless_role_changes(half, page).await {
+            Some(Ok(page)) => match self.followed.judge(&page) {
+                Judgement::HandOn => {
+                    if page.entries.is_empty() {
+                        self.has_caught_up();
+                    }
+                    return Ok(page.entries);
+                }
+                Judgement::Resync => {}
+                Judgement::NotMaster => return Err(not_master()),
+            },
+            Some(Err(NoPage::NotNow)) => sleep(PAUSE).await,
+            Some(Err(NoPage::Lost(why))) => return Err(why),
+            None => self.change_role(),
+        }
+        self.resync(half).await
+    }
+
+    /// Takes the role that the bus has now; returns false if it has that one already. After a time in
+    /// which the lease can have ended, the role is not known before the next renewal.
+    async fn changes_role(&mut self, half: &mut FollowHalf) -> Result<bool, ConnectError> {
+        let Some(durable) = self.state.durable.clone() else {
+            return Ok(false);
+        };
+        if durable.is_overdue() {
+            let heartbeat = Arc::clone(&self.heartbeat);
+            tokio::select! {
+                biased;
+                () = durable.settled() => {}
+                () = heartbeat.broken.notified() => return Err(heartbeat.take_report().why),
+                () = &mut half.driver => return Err(ConnectError::Lost),
+            }
+        }
+        // A page may always be there before the wait for it looks at the role.
+        let has_changed = self
+            .role
+            .as_ref()
+            .is_some_and(|role| role.has_changed().unwrap_or(false));
+        if has_changed {
+            self.change_role();
+        }
+        Ok(has_changed)
     }
 
     /// The time of the next read: later if no part of the process waits for frames, or if more of them

@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use tidings_codec::NodeId;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use crate::journal::ledger::Ledger;
 use crate::journal::position::Place;
 use crate::observe::journal::{DurableRole, JournalMeter};
+
+/// The time after its last renewal at which a lease ends.
+pub(crate) const LEASE: Duration = Duration::from_secs(15);
 
 /// A durable name, as a bus uses it.
 #[derive(Debug)]
@@ -18,6 +22,8 @@ pub(crate) struct Durable {
     /// The retention for this name: the time, and the bytes.
     pub(crate) limits: (Duration, u64),
     pub(crate) role: watch::Sender<Role>,
+    /// The last time at which no other process was the holder, as far as this bus knows.
+    pub(crate) held: watch::Sender<Instant>,
     /// Up to where the handlers have finished.
     pub(crate) ledger: Arc<Ledger>,
     /// Shows the role in the health of the bus.
@@ -51,6 +57,7 @@ impl Durable {
             me,
             limits,
             role: watch::Sender::new(Role::Standby { holder }),
+            held: watch::Sender::new(Instant::now()),
             ledger: Arc::new(Ledger::new(Place::START)),
             meter,
             ending: Notify::new(),
@@ -74,6 +81,23 @@ impl Durable {
             }
             is_other
         })
+    }
+
+    /// Returns true if another process may be the holder although this bus does not know it.
+    pub(crate) fn is_overdue(&self) -> bool {
+        let is_holder = matches!(*self.role.borrow(), Role::Holder { .. });
+        is_holder && self.held.borrow().elapsed() >= LEASE
+    }
+
+    /// Waits until this bus knows again if another process is the holder.
+    pub(crate) async fn settled(&self) {
+        let (mut role, mut held) = (self.role.subscribe(), self.held.subscribe());
+        while self.is_overdue() {
+            tokio::select! {
+                _ = role.changed() => {}
+                _ = held.changed() => {}
+            }
+        }
     }
 
     /// Stores the last place and ends the lease, after the handlers have ended.
