@@ -433,7 +433,21 @@ pub(crate) struct Needs {
 impl Needs {
     /// Returns the hint for a denial. Its command removes no permissions.
     pub(crate) fn cure(&self, denial: &str) -> String {
-        let rules = words(&self.permissions.missing(denial));
+        self.cure_all([denial])
+    }
+
+    /// Returns the hint for several denials.
+    pub(crate) fn cure_all<'a>(&self, denials: impl IntoIterator<Item = &'a str>) -> String {
+        let mut rules = Vec::new();
+        for rule in denials
+            .into_iter()
+            .flat_map(|denial| self.permissions.missing(denial))
+        {
+            if !rules.contains(&rule) {
+                rules.push(rule);
+            }
+        }
+        let rules = words(&rules);
         let user = quoted(&self.user);
         format!("an administrator can grant it: ACL SETUSER {user} {rules}")
     }

@@ -293,13 +293,15 @@ impl JournalStore for RedisJournal {
                     reply::check_type(answer, &key, wanted)?;
                 }
             }
+            let mut denials = Vec::new();
             for answer in answers {
                 match answer.answer().await {
+                    Err(error) if is_denial(&error) => denials.push(words(&error)),
                     Err(error) if is_telling(&error) => return Err(this.error(error)),
                     _ => {}
                 }
             }
-            Ok(())
+            this.check_denials(&denials)
         })
     }
 
@@ -469,6 +471,18 @@ impl JournalStore for RedisJournal {
 }
 
 impl RedisJournal {
+    /// Fails if a command was denied: with the first denial, and a hint for all of them.
+    fn check_denials(&self, denials: &[String]) -> Result<(), JournalError> {
+        let Some(first) = denials.first() else {
+            return Ok(());
+        };
+        let cure = self.needs.cure_all(denials.iter().map(String::as_str));
+        Err(JournalError::Refused {
+            words: format!("{first} ({cure})"),
+            is_out_of_memory: false,
+        })
+    }
+
     fn number(&self, command: &Cmd) -> Answered<u64> {
         let answers = self
             .client
@@ -506,6 +520,13 @@ fn is_hidden(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(NoPerm | ResponseError))
 }
 
+/// Returns true if the user lacks a permission.
+fn is_denial(error: &RedisError) -> bool {
+    let words = words(error);
+    // A denied `EXEC` has another code.
+    is_denied(error, &words) || words.contains("NOPERM")
+}
+
 /// Returns true for an error that comes neither from the form of a command, nor from a Redis that
 /// rejects all writes for now: a bus that does not start cannot trim the journal that filled Redis.
 fn is_telling(error: &RedisError) -> bool {
@@ -529,8 +550,7 @@ impl JournalError {
                 Self::NotNow(own_words(&error))
             }
             _ if error.code() == Some("BUSY") => Self::NotNow(words),
-            // A denied `EXEC` has another code.
-            _ if is_denied(&error, &words) || words.contains("NOPERM") => Self::Refused {
+            _ if is_denial(&error) => Self::Refused {
                 words: format!("{words} ({})", needs.cure(&words)),
                 is_out_of_memory: false,
             },

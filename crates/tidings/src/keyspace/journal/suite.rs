@@ -310,6 +310,17 @@ async fn each_missing_permission_is_named_and_the_others_are_enough() {
         assert!(words.ends_with(&cure), "{words}: {cure}");
         run::<()>(&admin, &format!("ACL SETUSER shop +{command}")).await;
     }
+    // One start names all of them.
+    run::<()>(&admin, "ACL SETUSER shop -xadd -memory|usage -hset -exec").await;
+    let client = server.client().await;
+    run::<()>(&client, "AUTH shop pass").await;
+    let Err(JournalError::Refused { words, .. }) = journal_over(client, false).check(uses).await
+    else {
+        panic!("the commands are not needed");
+    };
+    let cure = "ACL SETUSER shop +xadd '+memory|usage' +hset +exec)";
+    assert!(words.ends_with(cure), "{words}");
+    run::<()>(&admin, "ACL SETUSER shop +xadd +memory|usage +hset +exec").await;
     // The role is not needed.
     run::<()>(&admin, "ACL SETUSER shop -role").await;
     assert!(journal.newest().await.unwrap().is_master);
