@@ -137,7 +137,8 @@ impl Journal {
     ///
     /// While a name is stored, the journal keeps what the [`max_age`](Self::max_age) and
     /// [`max_bytes`](Self::max_bytes) of its process ask for, whatever those of others are. A handler
-    /// that takes long is waited for without a limit.
+    /// that takes long is waited for without a limit, and so is a [stream](crate::Bus::stream) that is
+    /// not read: the other handlers wait with it, and the log says so every 30 s.
     ///
     /// ```
     /// use std::time::Duration;

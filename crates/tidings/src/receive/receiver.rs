@@ -409,7 +409,13 @@ impl Receiver {
             overflowed(reports, subscription, rest.from, count(&rest));
         };
         let is_limited = !self.waits_without_limit;
-        self.wait_budget.wait(waiting, is_limited, drop).await;
+        let node = self.me;
+        let report = |subscription: &SubscriptionSlot, waited: Duration| {
+            let handler = &*subscription.handler;
+            tracing::warn!(%node, handler, ?waited, "a full queue holds up all handlers of this bus");
+        };
+        let budget = &mut self.wait_budget;
+        budget.wait(waiting, is_limited, drop, report).await;
     }
 }
 

@@ -26,6 +26,9 @@ const FAST: Duration = Duration::from_micros(100);
 /// The maximum time between two measurements of the handlers' progress.
 const INTERVAL: Duration = Duration::from_millis(100);
 
+/// The time between two reports of a wait that does not end.
+const LONG: Duration = Duration::from_secs(30);
+
 /// The time over which progress is measured when the budget is spent.
 const MIN_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -62,14 +65,17 @@ impl WaitBudget {
 
     /// Waits until there is room for all batches. If the wait is limited and the budget is spent, what does not fit the
     /// queue of a slow handler is passed to `drop`. The wait for a handler that is only overrun
-    /// has no limit, which slows the senders down.
+    /// has no limit, which slows the senders down. A long wait is passed to `report`, again and again.
     pub(crate) async fn wait(
         &mut self,
         mut waiting: Vec<Waiting>,
         is_limited: bool,
         mut drop: impl FnMut(&SubscriptionSlot, Batch),
+        report: impl Fn(&SubscriptionSlot, Duration),
     ) {
-        self.begin(Instant::now());
+        let began = Instant::now();
+        let mut reported = began;
+        self.begin(began);
         while !waiting.is_empty() {
             let (since, begun) = (Instant::now(), begun(&waiting));
             let interval = if is_limited {
@@ -109,6 +115,12 @@ impl WaitBudget {
                     },
                 )
                 .collect();
+            if reported.elapsed() >= LONG {
+                reported = Instant::now();
+                for (subscription, _) in &waiting {
+                    report(subscription, began.elapsed());
+                }
+            }
         }
     }
 }
@@ -128,6 +140,8 @@ fn slow(time: Duration, events: u64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
     use crate::receive::subscription::HandlerOptions;
 
@@ -177,7 +191,12 @@ mod tests {
 
         let waiting = (0..12).map(|_| stuck()).collect();
         budget
-            .wait(waiting, true, |_, rest| dropped += rest.events.len())
+            .wait(
+                waiting,
+                true,
+                |_, rest| dropped += rest.events.len(),
+                |_, _| {},
+            )
             .await;
 
         assert_eq!((dropped, began.elapsed()), (12 * 3, AT_ONCE));
@@ -189,7 +208,7 @@ mod tests {
         let began = Instant::now();
 
         for _ in 0..100 {
-            budget.wait(vec![stuck()], true, |_, _| {}).await;
+            budget.wait(vec![stuck()], true, |_, _| {}, |_, _| {}).await;
         }
 
         // Ten seconds, and a sixth of the time that passes.
@@ -212,11 +231,31 @@ mod tests {
         });
 
         budget
-            .wait(vec![(subscription, rest)], true, |_, _| {
-                panic!("nothing is lost")
-            })
+            .wait(
+                vec![(subscription, rest)],
+                true,
+                |_, _| panic!("nothing is lost"),
+                |_, _| {},
+            )
             .await;
 
         reading.abort();
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_without_a_limit_is_reported_every_30_s() {
+        let (mut budget, reports) = (WaitBudget::default(), RefCell::new(Vec::new()));
+        let report = |subscription: &SubscriptionSlot, waited: Duration| {
+            let waited = waited.as_secs();
+            reports
+                .borrow_mut()
+                .push((subscription.handler.to_string(), waited));
+        };
+
+        let waiting = budget.wait(vec![stuck()], false, |_, _| {}, report);
+        let waited = timeout(Duration::from_secs(65), waiting).await;
+
+        assert!(waited.is_err());
+        let expected = [30, 60].map(|seconds| ("tick (stuck)".to_owned(), seconds));
+        assert_eq!(reports.take(), expected);
     }
 }
