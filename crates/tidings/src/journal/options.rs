@@ -130,9 +130,13 @@ impl Journal {
     /// journal, which is reported as a gap of unknown size. Handlers must be given to the builder: the
     /// bus reads as soon as it starts.
     ///
+    /// Events that are sent to [a node](crate::Bus::send_to) or [a role](crate::Bus::send_to_role) are
+    /// for the nodes of that time. The next process with the name is another node, and does not receive
+    /// those that the last one had not handled.
+    ///
     /// A name has one reader. A second process with the same name is a standby: it is ready, handles
-    /// only what is [sent to it](crate::Bus::send_to) alone, and takes over when the first one has shut
-    /// down, or 15 s after it vanished. [`Health::journal`](crate::Health::journal) tells which it is. It
+    /// only requests and what is sent to its own node or role, and takes over when the first one has
+    /// shut down, or 15 s after it vanished. [`Health::journal`](crate::Health::journal) tells which it is. It
     /// is no queue of jobs: the events of a name are not spread over several processes.
     ///
     /// While a name is stored, the journal keeps what the [`max_age`](Self::max_age) and
