@@ -63,9 +63,10 @@ impl WaitBudget {
         self.at_once += slow;
     }
 
-    /// Waits until there is room for all batches. If the wait is limited and the budget is spent, what does not fit the
-    /// queue of a slow handler is passed to `drop`. The wait for a handler that is only overrun
-    /// has no limit, which slows the senders down. A long wait is passed to `report`, again and again.
+    /// Waits until there is room for all batches. If the wait is limited and the budget is spent, what
+    /// does not fit the queue of a slow handler is passed to `drop`. The wait for a handler that is only
+    /// overrun has no limit, which slows the senders down. A long wait is passed to `report`, again and
+    /// again.
     pub(crate) async fn wait(
         &mut self,
         mut waiting: Vec<Waiting>,
@@ -241,6 +242,7 @@ mod tests {
 
         reading.abort();
     }
+
     #[tokio::test(start_paused = true)]
     async fn a_wait_without_a_limit_is_reported_every_30_s() {
         let (mut budget, reports) = (WaitBudget::default(), RefCell::new(Vec::new()));
