@@ -61,9 +61,10 @@ impl Counter {
     ///
     /// # Errors
     ///
-    /// As [`add`](Self::add).
+    /// When the counter's key holds something else, or Redis does not answer.
     pub async fn get(&self) -> Result<i64, CounterError> {
-        self.request(|keys| keys.count(&self.key)).await
+        let value = self.request(|keys| keys.count(&self.key)).await;
+        value.map_err(CounterError::of_reading)
     }
 
     /// Sets the counter to 0 and returns its previous value, in one step: no count is lost. If the future

@@ -137,25 +137,26 @@ impl fmt::Display for Gap {
         if let Some(sender) = self.sender {
             write!(f, " of node {sender}")?;
         }
+        let were = match self.missed {
+            Some(1) => "was",
+            _ => "were",
+        };
         match &self.reason {
             GapReason::Reconnected => f.write_str(" may have been missed while disconnected"),
             GapReason::Missed => f.write_str(" did not arrive"),
             GapReason::Overflow { handler } => write!(f, " did not fit the queue of {handler}"),
-            GapReason::Trimmed => {
-                let were = match self.missed {
-                    Some(_) => "were",
-                    None => "may have been",
-                };
-                write!(f, " {were} trimmed from the journal before they were read")
+            GapReason::Trimmed if self.missed.is_none() => {
+                f.write_str(" may have been trimmed from the journal unread")
             }
-            GapReason::JournalLost => f.write_str(" were in a journal that redis has lost"),
+            GapReason::Trimmed => write!(f, " {were} trimmed from the journal unread"),
+            GapReason::JournalLost => write!(f, " {were} in a journal that redis has lost"),
             GapReason::Diverged {
                 forgotten: Some(numbers),
             } => {
                 let (first, last) = (numbers.start(), numbers.end());
                 write!(
                     f,
-                    " (numbers {first} to {last}) were received, and redis has lost them"
+                    " (numbers {first} to {last}) {were} received here and lost by redis"
                 )
             }
             GapReason::Diverged { forgotten: None } => {
@@ -175,6 +176,7 @@ mod tests {
     fn only_a_trim_with_a_number_is_certain() {
         let text = |missed| Gap::for_tests(None, missed, GapReason::Trimmed).to_string();
         assert!(text(Some(3)).starts_with("3 events were trimmed"));
+        assert!(text(Some(1)).starts_with("1 event was trimmed"));
         assert!(text(None).contains("events may have been trimmed"));
     }
 

@@ -103,7 +103,7 @@ impl Keeper<'_> {
             Err(error) if !self.is_warned => {
                 self.is_warned = true;
                 let (node, name) = (self.durable.me, &self.durable.name);
-                tracing::warn!(%node, name, ?error, "cannot keep the position of a durable name");
+                tracing::warn!(%node, name, %error, "cannot keep the position of a durable name");
             }
             Err(_) => {}
         }
@@ -164,12 +164,10 @@ impl Keeper<'_> {
                 }
             }
         };
-        match timeout(TIMEOUT, ending).await {
-            Ok(Ok(())) => {}
-            other => {
-                let (node, name) = (self.durable.me, &self.durable.name);
-                tracing::warn!(%node, name, ?other, "cannot store the last position of a durable name");
-            }
+        let ended = timeout(TIMEOUT, ending).await;
+        if let Err(error) = ended.unwrap_or(Err(JournalError::Lost)) {
+            let (node, name) = (self.durable.me, &self.durable.name);
+            tracing::warn!(%node, name, %error, "cannot store the last position of a durable name");
         }
     }
 

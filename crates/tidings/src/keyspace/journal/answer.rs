@@ -2,25 +2,31 @@
 
 use futures_util::future::BoxFuture;
 use redis::RedisError;
+use tidings_codec::Escaped;
 
+use crate::redis_error::own_words;
 use crate::resp::cursor::Unexpected;
 
 /// The answer to an operation on the journal.
 pub(crate) type Answered<T> = BoxFuture<'static, Result<T, JournalError>>;
 
 /// The reason why an operation on the journal was not done.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum JournalError {
     /// Not done: the server does not have the journal, or may not write it.
+    #[error("redis says `{}`", Escaped(own_words(.0)))]
     Elsewhere(RedisError),
     /// Not done, and a retry may help.
+    #[error("redis says `{}`", Escaped(.0))]
     NotNow(String),
     /// Not done, for this reason.
+    #[error("redis says `{}`", Escaped(.words))]
     Refused {
         words: String,
         is_out_of_memory: bool,
     },
     /// Unknown: the connection ended, or the answer cannot be read.
+    #[error("the answer was lost with the connection, or cannot be read")]
     Lost,
 }
 
