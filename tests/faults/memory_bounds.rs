@@ -22,7 +22,7 @@ fn memory(line: &str) -> u64 {
     kib.map(|kib: u64| kib * 1024).unwrap()
 }
 
-/// Starts a node in whose format a text takes little time.
+/// Starts a node with a format that encodes a long text quickly.
 async fn flooding(redis: &Redis) -> Node {
     redis.node_with(|bus| bus.format(Format::MessagePack)).await
 }

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_that_the_macro_crate_tests_are_valid_or_not() {
+    fn the_codec_and_the_macros_accept_the_same_names() {
         for (name, is_valid) in include!("name/cases.rs") {
             assert_eq!(check_name(&name).is_ok(), is_valid, "{name:?}");
         }

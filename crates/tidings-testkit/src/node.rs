@@ -42,9 +42,8 @@ impl Node {
     /// Starts a bus with these options, and records what it reports. An `on_failure` hook of the builder
     /// is replaced.
     ///
-    /// Functions marked `#[tidings::on]` are registered as on any other bus, also by the functions of
-    /// this crate that start nodes. With `auto_register(false)` or their state in the builder, start a
-    /// node by this function:
+    /// All functions of this crate that start nodes register the functions marked `#[tidings::on]`. To
+    /// switch that off, or to give them their state, use this one:
     ///
     /// ```
     /// use tidings::Bus;

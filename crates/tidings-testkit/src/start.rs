@@ -59,10 +59,14 @@ pub(crate) async fn start(
     // A program that prints its version takes as long as one that starts a server, so it is asked only
     // if it did not start: an old one rejects a setting.
     let has_ended = matches!(started, Err(StartError::Ended { .. }));
-    if !has_ended || known.is_some() || Version::of(&program) >= Version::default() {
+    if !has_ended || known.is_some() {
         return started;
     }
-    write(Version::of(&program))?;
+    let version = Version::of(&program);
+    if version >= Version::default() {
+        return started;
+    }
+    write(version)?;
     start_configured(builder, directory, port).await
 }
 
@@ -103,7 +107,7 @@ async fn start_configured(
     }
 }
 
-/// Returns whether our server answers, and not an earlier one on this port.
+/// Returns whether our server answers, and not an earlier one on this port. Keeps its version.
 async fn answers_as(pid: Pid, address: &Address, program: &Path) -> bool {
     let process_id = format!("process_id:{}\r\n", pid.as_raw_nonzero());
     let answer = address.ask(&["INFO", "server"]).await;

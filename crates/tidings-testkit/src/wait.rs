@@ -3,12 +3,13 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-/// The first pauses between two looks are short enough for a fast test; the last ones are long enough
-/// for a condition that asks a server, over a connection of its own.
+/// The first pause between two looks: short enough for a fast test.
 const SHORTEST: Duration = Duration::from_millis(5);
+
+/// The longest pause: long enough for a condition that asks a server, over a connection of its own.
 const LONGEST: Duration = Duration::from_millis(25);
 
-/// Waits until `condition` is true. It is checked every few milliseconds.
+/// Waits until `condition` is true. It is checked every 5 to 25 ms.
 ///
 /// Use it for state that cannot be awaited. The deadline ends a condition that hangs, too.
 ///

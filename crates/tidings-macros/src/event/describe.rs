@@ -130,7 +130,7 @@ pub(super) fn schema_type(of: &Ident, variant: &EventVariant) -> Option<TokenStr
     let bounded = bounded.filter(|field| !has(field, "serde", &["skip"]));
     let types: Vec<&Type> = bounded.map(|field| &field.ty).collect();
     let aliases: Vec<Ident> = (0..types.len())
-        .map(|at| format_ident!("{ident}{at}"))
+        .map(|at| format_ident!("{}{}", ident, at))
         .collect();
     let bound: Vec<String> = aliases
         .iter()

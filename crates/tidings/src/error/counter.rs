@@ -36,7 +36,7 @@ pub enum CounterError {
         words: String,
     },
     /// Redis is unreachable, rejected the reading, or did not answer.
-    #[error("counter `{counter}`: {reason}")]
+    #[error("cannot read the counter `{counter}`: {reason}")]
     Unread {
         /// The counter's name.
         counter: String,
@@ -85,7 +85,7 @@ mod tests {
         assert!(!error.is_unknown());
         assert_eq!(
             error.to_string(),
-            "counter `visits`: the connection was lost before redis answered"
+            "cannot read the counter `visits`: the connection was lost before redis answered"
         );
     }
 }

@@ -149,8 +149,8 @@ impl Context {
     }
 
     /// Responds to the [request](Bus::request) that the event is, once all handlers of the event have
-    /// succeeded. The first response that is not null is sent. For other events this does nothing, nor
-    /// does it once the handlers of the request have ended, as in a task that one of them spawned.
+    /// succeeded. The first response that is not null is sent. It does nothing for other events, or after
+    /// the handlers of the request have ended, for example in a task that one of them spawned.
     ///
     /// A function responds by returning `Ok(value)`; this is for handlers that are structs.
     ///

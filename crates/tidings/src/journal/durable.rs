@@ -34,7 +34,7 @@ pub(crate) async fn take(
     let asked = Instant::now();
     Ok(match store.take(&durable.claim()).await? {
         Taken::Ours(place) => {
-            durable.held.send_replace(asked);
+            durable.held_at.send_replace(asked);
             // Without a place that can be read, everything is read.
             let from = place.and_then(|place| place.parse().ok());
             Role::Holder { from }
@@ -94,11 +94,8 @@ impl Keeper<'_> {
                 self.take_over(store).await
             }
         };
-        // An answer that does not come is that of a connection that is lost soon.
-        let Ok(looked) = timeout(TIMEOUT, looking).await else {
-            return;
-        };
-        match looked {
+        let looked = timeout(TIMEOUT, looking).await;
+        match looked.unwrap_or(Err(JournalError::Lost)) {
             Ok(()) => self.is_warned = false,
             Err(error) if !self.is_warned => {
                 self.is_warned = true;
@@ -117,11 +114,16 @@ impl Keeper<'_> {
         }
         let claim = self.durable.claim();
         let asked = Instant::now();
-        let renewed = store.renew(&claim, place.map(|place| place.to_string()));
-        let renewed = renewed.await;
-        if let Ok(None) | Err(JournalError::Refused { .. } | JournalError::NotNow(_)) = renewed {
-            // A server that accepts no renewal lets no other process take the name.
-            self.durable.held.send_replace(asked);
+        let place_text = place.map(|place| place.to_string());
+        let renewed = store.renew(&claim, place_text).await;
+        // A renewal looks for another holder before it writes, so a rejected write tells that there is
+        // none. A denial may be of the whole command.
+        let is_held = match &renewed {
+            Ok(holder) => holder.is_none(),
+            Err(error) => matches!(error, JournalError::Refused { .. }) && !error.is_denied(),
+        };
+        if is_held {
+            self.durable.held_at.send_replace(asked);
         }
         if let Some(holder) = renewed? {
             // What is finished from now on is the other node's to store.

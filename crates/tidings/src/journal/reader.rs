@@ -167,7 +167,7 @@ impl Reader {
         let mut answered = Instant::now();
         let mut is_unwatched = false;
         loop {
-            while self.changes_role(half).await? {
+            while self.take_role(half).await? {
                 entries = self.resync(half).await?;
                 (answered, is_unwatched) = (Instant::now(), false);
             }
@@ -232,7 +232,7 @@ impl Reader {
 
     /// Takes the role that the bus has now; returns false if it has that one already. After a time in
     /// which the lease can have ended, the role is not known before the next renewal.
-    async fn changes_role(&mut self, half: &mut FollowHalf) -> Result<bool, ConnectError> {
+    async fn take_role(&mut self, half: &mut FollowHalf) -> Result<bool, ConnectError> {
         let Some(durable) = self.state.durable.clone() else {
             return Ok(false);
         };
@@ -240,7 +240,9 @@ impl Reader {
             let heartbeat = Arc::clone(&self.heartbeat);
             tokio::select! {
                 biased;
-                () = durable.settled() => {}
+                is_known = durable.knows_role() => if !is_known {
+                    return Err(ConnectError::Lost);
+                },
                 () = heartbeat.broken.notified() => return Err(heartbeat.take_report().why),
                 () = &mut half.driver => return Err(ConnectError::Lost),
             }

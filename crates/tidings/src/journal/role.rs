@@ -23,7 +23,7 @@ pub(crate) struct Durable {
     pub(crate) limits: (Duration, u64),
     pub(crate) role: watch::Sender<Role>,
     /// The last time at which no other process was the holder, as far as this bus knows.
-    pub(crate) held: watch::Sender<Instant>,
+    pub(crate) held_at: watch::Sender<Instant>,
     /// Up to where the handlers have finished.
     pub(crate) ledger: Arc<Ledger>,
     /// Shows the role in the health of the bus.
@@ -57,7 +57,7 @@ impl Durable {
             me,
             limits,
             role: watch::Sender::new(Role::Standby { holder }),
-            held: watch::Sender::new(Instant::now()),
+            held_at: watch::Sender::new(Instant::now()),
             ledger: Arc::new(Ledger::new(Place::START)),
             meter,
             ending: Notify::new(),
@@ -86,18 +86,22 @@ impl Durable {
     /// Returns true if another process may be the holder although this bus does not know it.
     pub(crate) fn is_overdue(&self) -> bool {
         let is_holder = matches!(*self.role.borrow(), Role::Holder { .. });
-        is_holder && self.held.borrow().elapsed() >= LEASE
+        is_holder && self.held_at.borrow().elapsed() >= LEASE
     }
 
-    /// Waits until this bus knows again if another process is the holder.
-    pub(crate) async fn settled(&self) {
-        let (mut role, mut held) = (self.role.subscribe(), self.held.subscribe());
+    /// Waits until this bus knows again if another process is the holder. Returns false if nothing will
+    /// tell it, because the task that asks has ended.
+    pub(crate) async fn knows_role(&self) -> bool {
+        let (mut role, mut held_at) = (self.role.subscribe(), self.held_at.subscribe());
+        let mut has_ended = self.has_ended.subscribe();
         while self.is_overdue() {
             tokio::select! {
                 _ = role.changed() => {}
-                _ = held.changed() => {}
+                _ = held_at.changed() => {}
+                _ = has_ended.wait_for(|has_ended| *has_ended) => return false,
             }
         }
+        true
     }
 
     /// Stores the last place and ends the lease, after the handlers have ended.

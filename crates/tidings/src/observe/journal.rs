@@ -47,7 +47,7 @@ pub struct DurableHealth {
 pub enum DurableRole {
     /// Its handlers receive all events.
     Holder,
-    /// Its handlers receive only what is addressed to it.
+    /// Its handlers receive only requests, and events that are sent to its own node or role.
     Standby {
         /// The bus whose handlers receive all events; `None` while Redis rejects the lease.
         holder: Option<NodeId>,
@@ -61,10 +61,9 @@ impl JournalHealth {
         between(self.position, self.newest)
     }
 
-    /// Returns how far the journal reaches back: the time between `oldest` and `newest`, of which it
-    /// keeps all events. A bus that is behind by more than that misses events. As long as
-    /// only [`max_age`](crate::Journal::max_age) removes events, this is up to `max_age`, also in a
-    /// journal that is younger.
+    /// Returns how far the journal reaches back: the time before its last entry within which no event
+    /// was removed. A bus that is behind by more than that misses events. Until a limit of size removes
+    /// events, it is about [`max_age`](crate::Journal::max_age), even if the journal is new.
     pub fn reach(&self) -> Duration {
         between(self.oldest, self.newest)
     }

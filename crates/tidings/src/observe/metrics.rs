@@ -173,7 +173,7 @@ impl Level {
     /// The time that a journal reaches back, which may be longer than it exists.
     pub(crate) fn of_journal_reach() -> Self {
         const NAME: &str = "tidings_journal_reach_seconds";
-        let what = "time before its last entry of which the journal keeps all events";
+        let what = "time before the last entry of the journal within which no event was removed";
         describe_gauge!(NAME, Unit::Seconds, what);
         Self::of_time(::metrics::gauge!(NAME))
     }

@@ -412,7 +412,7 @@ impl Receiver {
         let node = self.me;
         let report = |subscription: &SubscriptionSlot, waited: Duration| {
             let handler = &*subscription.handler;
-            tracing::warn!(%node, handler, ?waited, "a full queue holds up all handlers of this bus");
+            tracing::warn!(%node, handler, ?waited, "a full queue holds up the journal of this bus");
         };
         let budget = &mut self.wait_budget;
         budget.wait(waiting, is_limited, drop, report).await;

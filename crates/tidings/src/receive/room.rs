@@ -26,8 +26,11 @@ const FAST: Duration = Duration::from_micros(100);
 /// The maximum time between two measurements of the handlers' progress.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// The time between two reports of a wait that does not end.
+/// The time between two reports of a wait without a limit.
 const LONG: Duration = Duration::from_secs(30);
+
+/// The maximum time between two waits that count as one.
+const BETWEEN: Duration = Duration::from_secs(1);
 
 /// The time over which progress is measured when the budget is spent.
 const MIN_INTERVAL: Duration = Duration::from_millis(5);
@@ -39,6 +42,15 @@ pub(crate) struct WaitBudget {
     at: Option<Instant>,
     /// Spent on the current frame.
     at_once: Duration,
+    held_up: Option<HeldUp>,
+}
+
+/// A wait, which may be for the room of several frames.
+#[derive(Clone, Copy, Debug)]
+struct HeldUp {
+    since: Instant,
+    until: Instant,
+    reported: Instant,
 }
 
 /// A subscription without room, and what did not fit.
@@ -51,6 +63,23 @@ impl WaitBudget {
         self.spent = self.spent.saturating_sub(since / RESTORED_IN);
         self.at = Some(now);
         self.at_once = Duration::ZERO;
+        let is_over = |held_up: &HeldUp| now - held_up.until > BETWEEN;
+        self.held_up.take_if(|held_up| is_over(held_up));
+    }
+
+    /// Returns for how long the bus has waited, if that is to be reported now.
+    fn long_wait(&mut self, now: Instant) -> Option<Duration> {
+        let held_up = self.held_up.get_or_insert(HeldUp {
+            since: now,
+            until: now,
+            reported: now,
+        });
+        held_up.until = now;
+        if now - held_up.reported < LONG {
+            return None;
+        }
+        held_up.reported = now;
+        Some(now - held_up.since)
     }
 
     fn left(&self) -> Duration {
@@ -65,8 +94,8 @@ impl WaitBudget {
 
     /// Waits until there is room for all batches. If the wait is limited and the budget is spent, what
     /// does not fit the queue of a slow handler is passed to `drop`. The wait for a handler that is only
-    /// overrun has no limit, which slows the senders down. A long wait is passed to `report`, again and
-    /// again.
+    /// overrun has no limit, which slows the senders down. A wait that is not limited is passed to
+    /// `report` every 30 s.
     pub(crate) async fn wait(
         &mut self,
         mut waiting: Vec<Waiting>,
@@ -74,9 +103,7 @@ impl WaitBudget {
         mut drop: impl FnMut(&SubscriptionSlot, Batch),
         report: impl Fn(&SubscriptionSlot, Duration),
     ) {
-        let began = Instant::now();
-        let mut reported = began;
-        self.begin(began);
+        self.begin(Instant::now());
         while !waiting.is_empty() {
             let (since, begun) = (Instant::now(), begun(&waiting));
             let interval = if is_limited {
@@ -88,6 +115,11 @@ impl WaitBudget {
                 .iter()
                 .map(|(subscription, _)| Box::pin(subscription.queue.room()));
             let any = select_all(rooms);
+            if !is_limited && let Some(waited) = self.long_wait(since) {
+                for (subscription, _) in &waiting {
+                    report(subscription, waited);
+                }
+            }
             let _ = timeout(interval.max(MIN_INTERVAL), any).await;
             let time = since.elapsed();
             let slow: Vec<_> = waiting
@@ -116,12 +148,6 @@ impl WaitBudget {
                     },
                 )
                 .collect();
-            if reported.elapsed() >= LONG {
-                reported = Instant::now();
-                for (subscription, _) in &waiting {
-                    report(subscription, began.elapsed());
-                }
-            }
         }
     }
 }
@@ -253,10 +279,13 @@ mod tests {
                 .push((subscription.handler.to_string(), waited));
         };
 
-        let waiting = budget.wait(vec![stuck()], false, |_, _| {}, report);
-        let waited = timeout(Duration::from_secs(65), waiting).await;
+        // Each frame gets room after 20 s.
+        for _ in 0..4 {
+            let waiting = budget.wait(vec![stuck()], false, |_, _| {}, report);
+            let waited = timeout(Duration::from_secs(20), waiting).await;
+            assert!(waited.is_err());
+        }
 
-        assert!(waited.is_err());
         let expected = [30, 60].map(|seconds| ("tick (stuck)".to_owned(), seconds));
         assert_eq!(reports.take(), expected);
     }

@@ -116,7 +116,9 @@ impl OpenResponses {
                 self.end = Some(End::Closed);
                 // The members that have not responded had less time than they were to have.
                 let timeout = &mut self.tally.summary.timeout;
-                *timeout = self.began.elapsed().min(*timeout);
+                let waited = self.began.elapsed().as_millis();
+                let whole = Duration::from_millis(waited.try_into().unwrap_or(u64::MAX));
+                *timeout = whole.min(*timeout);
             }
             return Poll::Ready(received);
         }

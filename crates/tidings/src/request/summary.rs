@@ -65,7 +65,7 @@ pub struct Summary {
     pub unexpected: Vec<NodeId>,
     /// The number of responses that were dropped because they arrived faster than they were read.
     pub dropped: usize,
-    /// The time that responses were waited for: the timeout, or less if the bus ended before it.
+    /// The time that members had to respond: the timeout, or less if this bus ended first.
     #[serde(serialize_with = "serialize::duration")]
     pub timeout: Duration,
 }

@@ -309,16 +309,14 @@ impl Publisher for JournalPublisher {
 impl JournalError {
     /// Returns the error of a connection over which the journal cannot be used.
     pub(crate) fn into_connect_error(self, doing: &'static str) -> ConnectError {
+        let is_final = self.is_denied();
         match self {
             Self::Elsewhere(_) => ConnectError::JournalMoved,
             Self::NotNow(words) => said(doing, words, false),
             Self::Refused { words, .. } if words.starts_with("the key ") => {
                 ConnectError::JournalKey { problem: words }
             }
-            Self::Refused { words, .. } => {
-                let is_final = words.contains("ACL SETUSER");
-                said(doing, words, is_final)
-            }
+            Self::Refused { words, .. } => said(doing, words, is_final),
             Self::Lost => ConnectError::Lost,
         }
     }

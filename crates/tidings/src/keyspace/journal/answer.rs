@@ -26,8 +26,15 @@ pub(crate) enum JournalError {
         is_out_of_memory: bool,
     },
     /// Unknown: the connection ended, or the answer cannot be read.
-    #[error("the answer was lost with the connection, or cannot be read")]
+    #[error("redis gave no answer that can be read")]
     Lost,
+}
+
+impl JournalError {
+    /// Returns whether the user lacks a permission: the words then have the command that grants it.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self, Self::Refused { words, .. } if words.contains("ACL SETUSER"))
+    }
 }
 
 impl From<Unexpected> for JournalError {

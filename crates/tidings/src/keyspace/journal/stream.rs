@@ -293,15 +293,16 @@ impl JournalStore for RedisJournal {
                     reply::check_type(answer, &key, wanted)?;
                 }
             }
-            let mut denials = Vec::new();
+            let (mut denials, mut other) = (Vec::new(), None);
             for answer in answers {
                 match answer.answer().await {
                     Err(error) if is_denial(&error) => denials.push(words(&error)),
-                    Err(error) if is_telling(&error) => return Err(this.error(error)),
+                    Err(error) if is_telling(&error) => other = other.or(Some(error)),
                     _ => {}
                 }
             }
-            this.check_denials(&denials)
+            this.check_denials(&denials)?;
+            other.map_or(Ok(()), |error| Err(this.error(error)))
         })
     }
 

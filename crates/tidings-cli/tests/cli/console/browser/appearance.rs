@@ -124,7 +124,6 @@ pub(super) async fn all_pages_are_accessible_in_light_and_dark_and_fit_a_narrow_
         }
     }
     assert_eq!(faults(browser).await, json!([]), "the narrow page");
-    browser.size(1_280, 900).await;
 }
 
 pub(super) async fn the_form_for_the_token_is_accessible(browser: &mut Browser) {
