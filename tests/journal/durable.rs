@@ -261,6 +261,51 @@ async fn a_holder_that_was_paused_for_longer_than_its_lease_leaves_the_rest_to_t
     assert_eq!(received.collect::<Vec<_>>(), [1, 2, 3, 4, 5, LAST]);
 }
 
+#[tokio::test]
+async fn a_holder_that_may_not_renew_its_lease_any_more_leaves_the_rest_to_the_new_one() {
+    const LAST: u64 = 9_999;
+    let redis = Redis::start().await;
+    let sender = Node::start(journaled(Bus::builder(&redis.url()))).await;
+    let rules = ["ACL", "SETUSER", "billing", "on", "nopass", "~*", "&*"];
+    redis.command(&[&rules[..], &["+@all"]].concat()).await;
+    let url = format!("redis://billing:any@{}", redis.address());
+    let (holder, ticks) = charges(&url).await;
+    send(&sender, 1..=5).await;
+    are(&ticks, 1..=5).await;
+    let (standby, later) = charges(&redis.url()).await;
+
+    redis
+        .command(&["ACL", "SETUSER", "billing", "-@scripting"])
+        .await;
+    wait_for("the standby takes over", TAKEOVER, async || {
+        role(&standby) == DurableRole::Holder
+    })
+    .await;
+    send(&sender, 6..=20).await;
+    later.wait_for(|tick| *tick == 20).await;
+    redis
+        .command(&["ACL", "SETUSER", "billing", "+@scripting"])
+        .await;
+    let stands_by = DurableRole::Standby {
+        holder: Some(standby.id()),
+    };
+    wait_for("the old holder stands by", LONG, async || {
+        role(&holder) == stands_by
+    })
+    .await;
+    // Handled after all that it read before, once it is a member again.
+    wait_for("the last event is sent", LONG, async || {
+        let last = sender.send_to(holder.id(), "tick", &LAST);
+        last.await.is_ok()
+    })
+    .await;
+    ticks.wait_for(|tick| *tick == LAST).await;
+
+    let received = ticks.all();
+    let received = received.iter().map(|tick| **tick);
+    assert_eq!(received.collect::<Vec<_>>(), [1, 2, 3, 4, 5, LAST]);
+}
+
 /// A runtime with one thread, which is not waited for at the end.
 struct OwnThread(Option<Runtime>);
 

@@ -135,9 +135,8 @@ export const contract = {
         shown = [forms, answer.breaks, handlers(key)];
         parts = () => details(answer, kind, key, forms);
       } catch (error) {
-        if (!error.status) throw error;
-        shown = error.message;
-        parts = () => [h("p", { class: "remark" }, visible(cut(error.message, 500)))];
+        shown = error.status ? error.message : "The console does not answer.";
+        parts = () => [h("p", { class: "remark" }, visible(cut(shown, 500)))];
       }
       if (isClosed || kind !== parameter("kind") || key !== parameter("name")) return;
       renew(detail, stringify([kind, key, shown]), () => [h("h2", {}, h("small", {}, `${kind} `), name(cut(key, 300))), ...parts().filter(Boolean)]);
