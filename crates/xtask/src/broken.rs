@@ -277,10 +277,27 @@ mod tests {
         let mutants = mutants().unwrap();
 
         assert!(mutants.len() >= 5);
-        for Mutant { patch, .. } in mutants {
+        for Mutant { patch, tests, .. } in mutants {
             let check = tool("git").args(["apply", "--check", text(&patch).unwrap()]);
             check.output().unwrap();
+            for test in tests {
+                assert!(is_defined(&test), "{}: {test:?}", patch.display());
+            }
         }
+    }
+
+    /// Returns whether the sources of the binary have a function of the test's name.
+    fn is_defined(test: &Test) -> bool {
+        let folder = match &test.binary {
+            Binary::Usual => "tests".to_owned(),
+            Binary::Library { package } | Binary::Program { package, .. } => {
+                format!("crates/{package}/src")
+            }
+            Binary::Integration { package, .. } => format!("crates/{package}/tests"),
+        };
+        let name = test.name.rsplit("::").next().unwrap();
+        let search = tool("git").args(["grep", "--quiet", "--word-regexp", name, "--", &folder]);
+        search.output().is_ok()
     }
 
     #[test]
