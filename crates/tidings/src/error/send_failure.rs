@@ -104,13 +104,18 @@ impl SendFailure {
     /// Returns true if the user of Redis lacks a permission; the message then has the command that
     /// grants it.
     pub fn is_denied(&self) -> bool {
-        matches!(self, Self::Refused(words) if words.contains("ACL SETUSER"))
+        matches!(self, Self::Refused(words) if has_cure(words))
     }
 
     /// Returns true if it is the end of the bus.
     pub(crate) fn is_end(&self) -> bool {
         matches!(self, Self::Closed | Self::RuntimeEnded)
     }
+}
+
+/// Returns true if a text has the hint that tidings adds to a denial: the command that grants it.
+pub(crate) fn has_cure(words: &str) -> bool {
+    words.contains("ACL SETUSER")
 }
 
 impl fmt::Display for SendFailure {

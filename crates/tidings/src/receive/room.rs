@@ -42,6 +42,7 @@ pub(crate) struct WaitBudget {
     at: Option<Instant>,
     /// Spent on the current frame.
     at_once: Duration,
+    /// The wait that goes on, or has just ended, if it is not limited.
     held_up: Option<HeldUp>,
 }
 
@@ -63,8 +64,8 @@ impl WaitBudget {
         self.spent = self.spent.saturating_sub(since / RESTORED_IN);
         self.at = Some(now);
         self.at_once = Duration::ZERO;
-        let is_over = |held_up: &HeldUp| now - held_up.until > BETWEEN;
-        self.held_up.take_if(|held_up| is_over(held_up));
+        self.held_up
+            .take_if(|held_up| now - held_up.until > BETWEEN);
     }
 
     /// Returns for how long the bus has waited, if that is to be reported now.

@@ -4,6 +4,7 @@ use futures_util::future::BoxFuture;
 use redis::RedisError;
 use tidings_codec::Escaped;
 
+use crate::error::send_failure::has_cure;
 use crate::redis_error::own_words;
 use crate::resp::cursor::Unexpected;
 
@@ -33,7 +34,7 @@ pub(crate) enum JournalError {
 impl JournalError {
     /// Returns whether the user lacks a permission: the words then have the command that grants it.
     pub(crate) fn is_denied(&self) -> bool {
-        matches!(self, Self::Refused { words, .. } if words.contains("ACL SETUSER"))
+        matches!(self, Self::Refused { words, .. } if has_cure(words))
     }
 }
 

@@ -85,7 +85,7 @@ impl Stamps {
         self.steps += 1;
     }
 
-    /// Begins anew with a stamp of a notification, or with none.
+    /// Starts again with the stamp of a notification, or with none.
     pub(super) fn adopt(&mut self, stamp: Stamp) {
         self.history.clear();
         self.answered = None;
@@ -93,7 +93,7 @@ impl Stamps {
         self.current = stamp;
     }
 
-    /// Begins anew with the stamp of an answer.
+    /// Starts again with the stamp of an answer.
     pub(super) fn adopt_answer(&mut self, stamp: Stamp) {
         self.adopt(stamp);
         self.answered = Some(Instant::now());
