@@ -374,6 +374,46 @@ async fn a_standby_receives_what_is_addressed_to_it() {
 }
 
 #[tokio::test]
+async fn what_was_sent_to_a_holder_alone_is_reported_by_its_successor() {
+    let redis = Redis::start().await;
+    let sender = Node::start(journaled(Bus::builder(&redis.url()))).await;
+    let first = redis.node_with(billing).await;
+    let ticks: Collected<u64> = first.collect("tick");
+    sender.send_to(first.id(), "tick", &1_u64).await.unwrap();
+    are(&ticks, 1..=1).await;
+    let handled = first.health().journal.unwrap().position;
+    wait_for("the position is stored", SOON, async || {
+        let names = sender.journal().unwrap().positions().await.unwrap();
+        names.iter().any(|name| name.position >= Some(handled))
+    })
+    .await;
+
+    redis.cut_off(&first).await;
+    for tick in 2..=3 {
+        sender.send_to(first.id(), "tick", &tick).await.unwrap();
+    }
+    send(&sender, 4..=4).await;
+    end_lease(&redis).await;
+    let (second, later) = charges(&redis.url()).await;
+    are(&later, 4..=4).await;
+
+    let reported = second.gaps().all();
+    let reason = GapReason::Predecessor { node: first.id() };
+    let missed = reported.iter().filter(|gap| gap.reason == reason);
+    let missed: u64 = missed.filter_map(|gap| gap.missed).sum();
+    assert_eq!(missed, 2, "{reported:?}");
+
+    // The first one handles these itself.
+    redis.restore(&first).await;
+    ticks.wait_for(|tick| *tick == 3).await;
+    sender.send_to(first.id(), "tick", &5_u64).await.unwrap();
+    send(&sender, 6..=6).await;
+    ticks.wait_for(|tick| *tick == 5).await;
+    later.wait_for(|tick| *tick == 6).await;
+    assert_eq!(second.gaps().all().len(), reported.len());
+}
+
+#[tokio::test]
 async fn a_holder_keeps_its_name_when_redis_loses_everything() {
     let redis = Redis::start().await;
     let sender = Node::start(journaled(Bus::builder(&redis.url()))).await;

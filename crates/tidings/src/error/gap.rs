@@ -121,6 +121,13 @@ pub enum GapReason {
         /// if it is not known which they are, and if events may be missing here as well.
         forgotten: Option<RangeInclusive<u64>>,
     },
+    /// They were sent only to a node that read for the [durable name](crate::Journal::durable) of this
+    /// bus before, and that stopped before it had stored that its handlers finished them. This bus does
+    /// not handle them.
+    Predecessor {
+        /// The node to which they were sent, by its id or by its role.
+        node: NodeId,
+    },
 }
 
 fn text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -159,6 +166,11 @@ impl fmt::Display for Gap {
                     " (numbers {first} to {last}) {were} received here and lost by redis"
                 )
             }
+            GapReason::Predecessor { node } => write!(
+                f,
+                " {were} sent only to node {node}, which read for this durable name before, and may not \
+                 have handled them"
+            ),
             GapReason::Diverged { forgotten: None } => {
                 f.write_str(" that redis had accepted are not in the journal any more")
             }

@@ -33,11 +33,18 @@ pub(crate) async fn take(
 ) -> Result<Role, JournalError> {
     let asked = Instant::now();
     Ok(match store.take(&durable.claim()).await? {
-        Taken::Ours(place) => {
+        Taken::Ours {
+            place,
+            mut predecessors,
+        } => {
             durable.held_at.send_replace(asked);
             // Without a place that can be read, everything is read.
             let from = place.and_then(|place| place.parse().ok());
-            Role::Holder { from }
+            // What was sent to this bus alone, it has received as a standby.
+            predecessors.retain(|node| *node != durable.me);
+            predecessors.sort_unstable();
+            predecessors.dedup();
+            Role::Holder { from, predecessors }
         }
         Taken::Others(holder) => Role::Standby { holder },
     })
@@ -285,6 +292,11 @@ mod tests {
         all[0].place.as_deref().and_then(|place| place.parse().ok())
     }
 
+    fn holder(from: Option<Place>, predecessors: &[u128]) -> Role {
+        let predecessors = predecessors.iter().copied().map(NodeId::new).collect();
+        Role::Holder { from, predecessors }
+    }
+
     fn standby(number: u128) -> Role {
         let holder = NodeId::new(number).to_string();
         Role::Standby { holder }
@@ -294,7 +306,7 @@ mod tests {
     async fn the_place_of_the_holder_is_stored_and_the_standby_begins_there() {
         let journal = journal();
         let (one, other) = (Bus::start(&journal, 1).await, Bus::start(&journal, 2).await);
-        assert_eq!(one.role(), Role::Holder { from: None });
+        assert_eq!(one.role(), holder(None, &[]));
         assert_eq!(other.role(), standby(1));
         sleep(SOON).await;
         assert_eq!(stored(&journal).await, None);
@@ -309,7 +321,7 @@ mod tests {
         assert_eq!(stored(&journal).await, Some(place(6)));
         sleep(SOON).await;
         let from = Some(place(6));
-        assert_eq!(other.role(), Role::Holder { from });
+        assert_eq!(other.role(), holder(from, &[1]));
     }
 
     #[tokio::test(start_paused = true)]
@@ -337,13 +349,13 @@ mod tests {
         one.store.send_replace(None);
         journal.remove("billing").await.unwrap();
         let other = Bus::start(&journal, 2).await;
-        assert_eq!(other.role(), Role::Holder { from: None });
+        assert_eq!(other.role(), holder(None, &[]));
         one.finish(7);
         one.store.send_replace(Some(Arc::new(journal.clone())));
         sleep(SOON).await;
         assert_eq!((one.role(), stored(&journal).await), (standby(2), None));
         one.durable.end().await;
-        assert_eq!(other.role(), Role::Holder { from: None });
+        assert_eq!(other.role(), holder(None, &[]));
     }
 
     #[tokio::test(start_paused = true)]
@@ -375,7 +387,7 @@ mod tests {
         assert_eq!(stored(&journal).await, Some(place(5)));
         let other = Bus::start(&journal, 2).await;
         let from = Some(place(5));
-        assert_eq!(other.role(), Role::Holder { from });
+        assert_eq!(other.role(), holder(from, &[1]));
     }
 
     #[tokio::test(start_paused = true)]

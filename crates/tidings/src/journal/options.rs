@@ -131,8 +131,9 @@ impl Journal {
     /// bus reads as soon as it starts.
     ///
     /// Events that are sent to [a node](crate::Bus::send_to) or [a role](crate::Bus::send_to_role) are
-    /// for the nodes of that time. The next process with the name is another node, and does not receive
-    /// those that the last one had not handled.
+    /// for the nodes of that time. The next process with the name is another node: it reports those that
+    /// the last one may not have handled, as
+    /// [`GapReason::Predecessor`](crate::GapReason::Predecessor).
     ///
     /// A name has one reader. A second process with the same name is a standby: it is ready, handles
     /// only requests and what is sent to its own node or role, and takes over when the first one has

@@ -69,6 +69,8 @@ pub(crate) struct Reader {
     is_standby: bool,
     /// The last entry that this bus read as a standby, of which it handled only what was for it alone.
     addressed_until: JournalPosition,
+    /// The nodes that read for the durable name before this one.
+    predecessors: Option<Arc<[NodeId]>>,
     /// For each sender, the number after the last event that this bus handed on before it became a
     /// standby. Empty once it has read all of that again.
     handed_on: HashMap<NodeId, u64, RandomState>,
@@ -106,6 +108,7 @@ impl Reader {
             tail,
             is_standby: false,
             addressed_until: JournalPosition::START,
+            predecessors: None,
             handed_on: HashMap::default(),
             refused: None,
         }
@@ -400,10 +403,12 @@ impl Reader {
         let numbered = match &entry.content {
             Content::Frame { frame, .. } => {
                 let is_rereading = self.followed.is_rereading(entry.id);
+                let handing = self.handing(entry);
                 let reading = Reading {
                     journaled: Some(self.journaled(entry.id)),
                     known: if is_rereading { u64::MAX } else { SENT_AGAIN },
-                    handing: self.handing(entry),
+                    handing,
+                    predecessors: self.predecessors(entry.id, handing),
                     unfinished: unfinished.clone().map(|unfinished| unfinished as _),
                 };
                 self.receiver.receive_entry(frame.clone(), reading).await
@@ -456,6 +461,14 @@ impl Reader {
         }
     }
 
+    /// Returns the former readers of the durable name for an entry of before the takeover, which none of
+    /// them handles any more. Later ones are for a former reader that goes on as a standby.
+    fn predecessors(&self, id: JournalPosition, handing: Handing) -> Option<Arc<[NodeId]>> {
+        let is_for_reader = matches!(handing, Handing::All | Handing::Unaddressed);
+        let is_reported = is_for_reader && id <= self.tail;
+        self.predecessors.clone().filter(|_| is_reported)
+    }
+
     /// Begins at the stored place, if the bus is the reader of its durable name now. The numbers of
     /// what it read as a standby do not count: that is read again, and is no gap.
     pub(crate) fn change_role(&mut self) {
@@ -470,9 +483,10 @@ impl Reader {
             }
         }
         self.is_standby = matches!(role, Role::Standby { .. });
-        let Role::Holder { from } = role else {
+        let Role::Holder { from, predecessors } = role else {
             return;
         };
+        self.predecessors = (!predecessors.is_empty()).then(|| predecessors.into());
         self.report_findings();
         let place = from.unwrap_or(Place::START);
         self.addressed_until = self.addressed_until.max(self.followed.position());

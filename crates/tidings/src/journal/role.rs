@@ -39,7 +39,11 @@ pub(crate) struct Durable {
 pub(crate) enum Role {
     /// Its handlers get all events from this place on; from the start of the journal if no place is
     /// stored.
-    Holder { from: Option<Place> },
+    Holder {
+        from: Option<Place>,
+        /// The nodes that held the name before.
+        predecessors: Vec<NodeId>,
+    },
     /// Another process is the holder: the node with this id, or `""` if it is not known.
     Standby { holder: String },
 }

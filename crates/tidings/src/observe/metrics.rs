@@ -78,6 +78,7 @@ pub(crate) struct Gaps {
     trimmed: Total,
     journal_lost: Total,
     diverged: Total,
+    predecessor: Total,
 }
 
 impl Gaps {
@@ -96,6 +97,7 @@ impl Gaps {
             trimmed: of("trimmed"),
             journal_lost: of("journal_lost"),
             diverged: of("diverged"),
+            predecessor: of("predecessor"),
         }
     }
 
@@ -107,6 +109,7 @@ impl Gaps {
             GapReason::Trimmed => &self.trimmed,
             GapReason::JournalLost => &self.journal_lost,
             GapReason::Diverged { .. } => &self.diverged,
+            GapReason::Predecessor { .. } => &self.predecessor,
         };
         counter.increment(1);
     }

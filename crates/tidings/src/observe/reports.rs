@@ -94,6 +94,8 @@ impl Reports {
             GapReason::Overflow { .. } => Counts::add(&self.counts.dropped, missed),
             // They were received.
             GapReason::Diverged { .. } => {}
+            // No notifications among them: those do not go through the journal.
+            GapReason::Predecessor { .. } => Counts::add(&self.counts.missed, missed),
             GapReason::Reconnected
             | GapReason::Missed
             | GapReason::Trimmed

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tidings_codec::{EventError, Header, Limits, NodeId, RawEvent, read_frame};
+use tidings_codec::{EventError, Header, Limits, NodeId, RawEvent, To, read_frame};
 
 use crate::error::failure::Failure;
 use crate::error::gap::{Gap, GapReason};
@@ -41,6 +41,8 @@ pub(crate) struct Reading {
     /// The count of numbers before the next one of a sender that count as received.
     pub(crate) known: u64,
     pub(crate) handing: Handing,
+    /// The nodes that read for the durable name before: what was sent to them alone is reported.
+    pub(crate) predecessors: Option<Arc<[NodeId]>>,
     /// Dropped with the last event of the frame in any queue.
     pub(crate) unfinished: Option<Unfinished>,
 }
@@ -251,6 +253,9 @@ impl Receiver {
 
     /// Puts the events of a frame into the queues of subscriptions.
     async fn dispatch(&mut self, header: Header, frame: &Bytes) {
+        if let Some(predecessors) = &self.reading.predecessors {
+            self.report_predecessors(predecessors, header, frame);
+        }
         let reports = &self.reports;
         let arrived = Arrived {
             bytes: frame,
@@ -274,6 +279,24 @@ impl Receiver {
         }
         if !waiting.is_empty() {
             self.wait_for_room(waiting).await;
+        }
+    }
+
+    /// Reports the events that only a former reader of the durable name would have handled.
+    #[cold]
+    fn report_predecessors(&self, predecessors: &[NodeId], header: Header, frame: &[u8]) {
+        for node in predecessors {
+            let is_its = |event: &&RawEvent| {
+                event.to == To::Node(*node) && !is_control_event(event.name_bytes(frame))
+            };
+            let events = self.events.iter().flatten().filter(is_its).count();
+            if events > 0 {
+                self.reports.gap(&Gap {
+                    sender: header.from,
+                    missed: Some(events as u64),
+                    reason: GapReason::Predecessor { node: *node },
+                });
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use redis::{FromRedisValue, Script, cmd};
 
 use crate::keyspace::journal::answer::{Answered, JournalError};
-use crate::keyspace::journal::positions::{Claim, Positions, Stored, Taken};
+use crate::keyspace::journal::positions::{Claim, Positions, Stored, Taken, predecessors};
 use crate::keyspace::journal::scripts::{RELEASE, RENEW, TAKE};
 use crate::keyspace::journal::stream::RedisJournal;
 use crate::keyspace::redis::KeyRequest;
@@ -34,11 +34,14 @@ impl RedisJournal {
 
 impl Positions for RedisJournal {
     fn take(&self, claim: &Claim) -> Answered<Taken> {
-        let answer = self.run::<(bool, String)>(self.script(&TAKE, claim, None));
+        let answer = self.run::<(bool, String, String)>(self.script(&TAKE, claim, None));
         Box::pin(async move {
             Ok(match answer.await? {
-                (true, place) => Taken::Ours((!place.is_empty()).then_some(place)),
-                (false, holder) => Taken::Others(holder),
+                (true, place, before) => Taken::Ours {
+                    place: (!place.is_empty()).then_some(place),
+                    predecessors: predecessors(&before),
+                },
+                (false, holder, _) => Taken::Others(holder),
             })
         })
     }

@@ -40,8 +40,13 @@ pub(crate) struct Claim {
 /// The result of an attempt to take a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// This node holds it. The name may have a place.
-    Ours(Option<String>),
+    /// This node holds it.
+    Ours {
+        /// The place of the name, if it has one.
+        place: Option<String>,
+        /// The nodes that held it before, the newest first.
+        predecessors: Vec<NodeId>,
+    },
     /// The node with this id holds it.
     Others(String),
 }
@@ -54,11 +59,22 @@ pub(crate) struct Stored {
     pub(crate) until: u64,
     /// The id of the last holder.
     pub(crate) holder: String,
+    /// Those of the holders before it, the newest first.
+    pub(crate) predecessors: Vec<NodeId>,
     pub(crate) max_age: Duration,
     pub(crate) max_bytes: u64,
     /// The last time at which a place was stored, or the lease was first taken.
     pub(crate) at: u64,
     pub(crate) place: Option<String>,
+}
+
+/// The maximal number of nodes before the holder that are remembered for a name.
+pub(super) const PREDECESSORS: usize = 8;
+
+/// Parses node ids with commas between them. Texts that are none are left out.
+pub(super) fn predecessors(text: &str) -> Vec<NodeId> {
+    let ids = text.split(',').filter_map(|id| id.parse().ok());
+    ids.collect()
 }
 
 /// Returns the largest maximal age and size that a name asks for; 0 if there is none.
@@ -70,18 +86,20 @@ pub(crate) fn limits(all: &[Stored]) -> (Duration, u64) {
 }
 
 impl Stored {
-    /// Parses the text of a name, as the scripts write it: `UNTIL HOLDER AGE BYTES AT PLACE`. A text
+    /// Parses the text of a name, as the scripts write it: `UNTIL HOLDERS AGE BYTES AT PLACE`. A text
     /// that no bus wrote is `None`.
     pub(super) fn parse(name: &str, text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.splitn(6, ' ').collect();
-        let [until, holder, age, bytes, at, place] = parts[..] else {
+        let [until, holders, age, bytes, at, place] = parts[..] else {
             return None;
         };
+        let (holder, before) = holders.split_once(',').unwrap_or((holders, ""));
         let is_id = !holder.is_empty() && holder.bytes().all(|byte| byte.is_ascii_hexdigit());
         Some(Self {
             name: name.to_owned(),
             until: until.parse().ok()?,
             holder: is_id.then(|| holder.to_owned())?,
+            predecessors: predecessors(before),
             max_age: Duration::from_millis(age.parse().ok()?),
             max_bytes: bytes.parse().ok()?,
             at: at.parse().ok()?,
@@ -114,7 +132,13 @@ mod tests {
         ] {
             assert_eq!(Stored::parse("billing", other), None, "{other}");
         }
-        let stored = Stored::parse("billing", "9 a 1 1 1 p q").unwrap();
+        let (one, other) = (NodeId::new(1), NodeId::new(2));
+        let text = format!("9 a,{one},x,{other} 1 1 1 p q");
+        let stored = Stored::parse("billing", &text).unwrap();
         assert_eq!((stored.until, stored.place.as_deref()), (9, Some("p q")));
+        assert_eq!(
+            (&*stored.holder, stored.predecessors),
+            ("a", vec![one, other])
+        );
     }
 }

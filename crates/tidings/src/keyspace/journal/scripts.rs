@@ -1,6 +1,7 @@
 //! The scripts of durable names. `KEYS[1]` is the hash of positions, and its texts are
-//! `UNTIL HOLDER AGE BYTES AT PLACE`. The arguments are the name, the node, the lease, the maximal age
-//! and size, and a place or nothing.
+//! `UNTIL HOLDERS AGE BYTES AT PLACE`. `HOLDERS` are node ids with commas between them: the holder, and
+//! those before it, the newest first. The arguments are the name, the node, the lease, the maximal age and
+//! size, and a place or nothing.
 
 use std::sync::LazyLock;
 
@@ -15,11 +16,15 @@ const PROLOGUE: &str = r"
     local time = redis.call('TIME')
     local now = time[1] * 1000 + math.floor(time[2] / 1000)
     local stored = redis.call('HGET', positions, name) or ''
-    local pattern = '^(%d+) (%x+) (%d+) (%d+) (%d+) (.*)$'
-    local until_, holder, _, _, at, place = string.match(stored, pattern)
+    local pattern = '^(%d+) (%x+)([%x,]*) (%d+) (%d+) (%d+) (.*)$'
+    local until_, holder, before, _, _, at, place = string.match(stored, pattern)
     local is_held = holder and tonumber(until_) > now and tonumber(until_) <= now + lease
+    before = before or ''
+    -- Eight ids of 32 digits.
+    if holder and holder ~= me then before = string.sub(',' .. holder .. before, 1, 8 * 33) end
     local function put(until_, at, place)
-        local text = string.format('%.0f %s %s %s %s %s', until_, me, ARGV[4], ARGV[5], at, place)
+        local holders = me .. before
+        local text = string.format('%.0f %s %s %s %s %s', until_, holders, ARGV[4], ARGV[5], at, place)
         redis.call('HSET', positions, name, text)
     end
     local function place_to_store()
@@ -31,9 +36,9 @@ const PROLOGUE: &str = r"
 pub(super) static TAKE: LazyLock<Script> = LazyLock::new(|| {
     script(
         r"
-        if is_held and holder ~= me then return {0, holder} end
+        if is_held and holder ~= me then return {0, holder, ''} end
         put(now + lease, at or string.format('%.0f', now), place or '')
-        return {1, place or ''}
+        return {1, place or '', before}
         ",
     )
 });

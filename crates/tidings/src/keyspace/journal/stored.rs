@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::event::position::JournalPosition;
-use crate::keyspace::journal::positions::{Claim, Stored, Taken};
+use crate::keyspace::journal::positions::{Claim, PREDECESSORS, Stored, Taken};
 use crate::keyspace::journal::{Content, Entry, Floor, Generation, Page};
 use crate::task::milliseconds;
 
@@ -98,7 +98,11 @@ impl StoredJournal {
         {
             return Taken::Others(stored.holder.clone());
         }
-        Taken::Ours(self.hold(claim, now() + lease, None).place.clone())
+        let held = self.hold(claim, now() + lease, None);
+        Taken::Ours {
+            place: held.place.clone(),
+            predecessors: held.predecessors.clone(),
+        }
     }
 
     pub(super) fn renew(&mut self, claim: &Claim, place: Option<String>) -> Option<String> {
@@ -133,14 +137,20 @@ impl StoredJournal {
         let stored = self.positions.entry(name.clone()).or_insert(Stored {
             name,
             until,
-            holder: String::new(),
+            holder: claim.me.to_string(),
+            predecessors: Vec::new(),
             max_age: claim.max_age,
             max_bytes: claim.max_bytes,
             at: now(),
             place: None,
         });
         stored.until = until;
-        stored.holder = claim.me.to_string();
+        let holder = std::mem::replace(&mut stored.holder, claim.me.to_string());
+        if holder != stored.holder {
+            let holder = holder.parse().ok();
+            stored.predecessors.splice(..0, holder);
+            stored.predecessors.truncate(PREDECESSORS);
+        }
         (stored.max_age, stored.max_bytes) = (claim.max_age, claim.max_bytes);
         if place.is_some() {
             (stored.at, stored.place) = (now(), place);

@@ -13,7 +13,7 @@ use crate::keyspace::journal::answer::JournalError;
 use tidings_codec::NodeId;
 
 use crate::keyspace::journal::find::find;
-use crate::keyspace::journal::positions::{Claim, Taken};
+use crate::keyspace::journal::positions::{Claim, PREDECESSORS, Taken};
 
 /// Longer than anything takes here.
 const LONG: Duration = Duration::from_secs(20);
@@ -421,6 +421,36 @@ fn claim(name: &str, me: u128, lease: Duration) -> Claim {
     }
 }
 
+/// A lease of this node, after those of other nodes.
+fn ours(place: Option<&str>, predecessors: &[u128]) -> Taken {
+    Taken::Ours {
+        place: place.map(str::to_owned),
+        predecessors: predecessors.iter().copied().map(NodeId::new).collect(),
+    }
+}
+
+#[tokio::test]
+async fn a_durable_name_remembers_its_last_holders() {
+    let (_server, stores) = both().await;
+    for store in stores {
+        let nodes = 1 + PREDECESSORS as u128 + 2;
+        for node in 1..=nodes {
+            let claim = claim("billing", node, LONG);
+            store.take(&claim).await.unwrap();
+            store.release(&claim, None).await.unwrap();
+        }
+        let last = claim("billing", nodes, LONG);
+        let before: Vec<u128> = (3..nodes).rev().collect();
+        // The answer to the first attempt was lost.
+        for _ in 0..2 {
+            assert_eq!(store.take(&last).await.unwrap(), ours(None, &before));
+        }
+        let stored = store.positions().await.unwrap().remove(0);
+        assert_eq!(stored.holder, last.me.to_string());
+        assert_eq!(stored.predecessors.len(), PREDECESSORS);
+    }
+}
+
 #[tokio::test]
 async fn a_durable_name_has_one_holder_whose_place_is_stored() {
     let (_server, stores) = both().await;
@@ -428,7 +458,7 @@ async fn a_durable_name_has_one_holder_whose_place_is_stored() {
         for name in NAMES {
             let (one, other) = (claim(name, 1, LONG), claim(name, 2, LONG));
             let holder = one.me.to_string();
-            assert_eq!(store.take(&one).await.unwrap(), Taken::Ours(None));
+            assert_eq!(store.take(&one).await.unwrap(), ours(None, &[]));
             assert_eq!(
                 store.take(&other).await.unwrap(),
                 Taken::Others(holder.clone())
@@ -442,15 +472,9 @@ async fn a_durable_name_has_one_holder_whose_place_is_stored() {
             assert_eq!(refused, Some(holder));
             store.release(&other, Some("2-2".to_owned())).await.unwrap();
             // A bus that starts again with its id.
-            assert_eq!(
-                store.take(&one).await.unwrap(),
-                Taken::Ours(Some("1-1".to_owned()))
-            );
+            assert_eq!(store.take(&one).await.unwrap(), ours(Some("1-1"), &[]));
             store.release(&one, Some("3-3".to_owned())).await.unwrap();
-            assert_eq!(
-                store.take(&other).await.unwrap(),
-                Taken::Ours(Some("3-3".to_owned()))
-            );
+            assert_eq!(store.take(&other).await.unwrap(), ours(Some("3-3"), &[1]));
             let lost = store.renew(&one, Some("4-4".to_owned())).await.unwrap();
             assert_eq!(lost, Some(other.me.to_string()));
         }
@@ -486,7 +510,7 @@ async fn a_lease_that_ended_is_taken_by_another_node() {
         assert_eq!(store.renew(&one, None).await.unwrap(), None);
         tokio::time::sleep(Duration::from_millis(5)).await;
         let taken = store.take(&other).await.unwrap();
-        assert_eq!(taken, Taken::Ours(Some("1-1".to_owned())));
+        assert_eq!(taken, ours(Some("1-1"), &[1]));
         assert_eq!(
             store.renew(&one, None).await.unwrap(),
             Some(other.me.to_string())
@@ -520,10 +544,7 @@ async fn a_lease_that_redis_lost_is_taken_again_with_the_place_of_its_holder() {
         .arg("billing")
         .arg(format!("{until} a 1 1 1 5-5"));
     client.send(&set).await.unwrap().extract_error().unwrap();
-    assert_eq!(
-        journal.take(&one).await.unwrap(),
-        Taken::Ours(Some("5-5".to_owned()))
-    );
+    assert_eq!(journal.take(&one).await.unwrap(), ours(Some("5-5"), &[]));
 }
 
 proptest! {
