@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tidings::{Bus, Shared, SharedMap};
-use tidings_testkit::{Cluster, Node, wait_for};
+use tidings_testkit::{Cluster, Node, Redis, wait_for};
 use tokio::task::{JoinHandle, yield_now};
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 
 use super::events::KEY;
 
@@ -268,4 +268,46 @@ async fn a_request_whose_answer_was_lost_is_not_repeated() {
     assert!(error.is_unknown(), "{error:?}");
     counts_again(&bus).await;
     assert!([1, 2].contains(&counter.get().await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_request_to_a_node_that_gets_the_slot_and_does_not_answer_ends() {
+    let patient = Duration::from_mins(1);
+    let cluster = Cluster::builder().replicas(0).node_timeout(patient);
+    let cluster = cluster.start().await;
+    // No other request is under way.
+    let bus = Bus::builder(&cluster.url()).membership(false);
+    let bus = Node::start(bus).await;
+    let counter = bus.counter("visits").unwrap();
+    let slot = cluster.begin_slot_move(KEY).await;
+    counter.add(1).await.unwrap();
+    let importing = importing(&cluster).await;
+
+    importing.freeze();
+    let unanswered = timeout(Duration::from_secs(8), counter.add(1)).await;
+    let begun = Instant::now();
+    let not_sent = counter.add(1).await;
+    let took = begun.elapsed();
+    importing.resume();
+
+    let error = unanswered.expect("the request ends").unwrap_err();
+    assert!(error.is_unknown(), "{error:?}");
+    let error = not_sent.unwrap_err();
+    assert!(
+        !error.is_unknown() && took < ANSWERED,
+        "{error:?}, {took:?}"
+    );
+    slot.finish().await;
+    counts_again(&bus).await;
+    assert_eq!(counter.get().await.unwrap(), 2);
+}
+
+/// The node that a slot moves to.
+async fn importing(cluster: &Cluster) -> &Redis {
+    for server in cluster.servers() {
+        if server.cli(&["CLUSTER", "NODES"]).await.contains("-<-") {
+            return server;
+        }
+    }
+    panic!("no slot is moving");
 }

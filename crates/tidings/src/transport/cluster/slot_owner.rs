@@ -138,7 +138,8 @@ impl SlotOwner {
         let busy = |_| NoAnswer::NoServer("the slot is moving".to_owned());
         let importing = timeout_at(deadline, self.shared.importing.lock());
         let mut importing = importing.await.map_err(busy)?;
-        importing::run(&mut importing, &self.shared.finder, to, request).await
+        let at = self.shared.finder.last().translated(&to);
+        importing::run(&mut importing, &self.shared.finder, at, request, deadline).await
     }
 }
 

@@ -1,16 +1,24 @@
 //! Requests on keys that have already left their node while the slot moves.
 
+use std::io;
+use std::time::Duration;
+
 use futures_util::future::join;
 use redis::{RedisError, RedisResult, Value};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::report;
 use crate::keyspace::redis::{ConnectionNumber, KeyRequest, NoAnswer, connection_number};
 use crate::resp::Client;
-use crate::transport::address::{Place, address_of};
+use crate::transport::address::{Place, address_of, shown};
 use crate::transport::cluster::finder::Finder;
 use crate::transport::cluster::redirect::Redirect;
 use crate::transport::server::redis_connection::driving;
+
+/// The limit for the answer to a request that was sent. A node that is silent for longer is asked over
+/// another connection.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// The connection to the node that the slot moves to.
 pub(super) struct Importing {
@@ -28,28 +36,28 @@ pub(super) enum Imported {
     NotYet(RedisError),
 }
 
-/// Runs a request on the node that is announced at `to`. The caller has the only access to the
-/// connection: `ASKING` counts for the next command.
+/// Runs a request on the node at `at`, if that can begin before the deadline. The caller has the only
+/// access to the connection: `ASKING` counts for the next command.
 pub(super) async fn run(
     importing: &mut Option<Importing>,
     finder: &Finder,
-    to: Place,
+    at: Place,
     request: &KeyRequest,
+    deadline: Instant,
 ) -> Result<Imported, NoAnswer> {
-    let at = finder.last().translated(&to);
-    if importing.as_ref().is_none_or(|known| known.at != at) {
-        *importing = None;
-    }
-    let node = match importing {
-        Some(node) => node,
-        None => importing.insert(Importing::connect(finder, at).await?),
+    // Until it is ready, so that a wait that ends early does not leave one that does not answer.
+    let known = importing.take().filter(|known| known.at == at);
+    let silent = |_| NoAnswer::NoServer(format!("{} does not answer", shown(&at)));
+    let beginning = Importing::begin(known, finder, &at, request);
+    let node = match timeout_at(deadline, beginning).await.map_err(silent)?? {
+        Ok(node) => importing.insert(node),
+        Err(error) => return Ok(Imported::NotYet(error)),
     };
-    // With a missing script, its second attempt would be without `ASKING`.
-    if let Err(error) = request.prepare(&node.client).await {
-        *importing = None;
-        return Ok(Imported::NotYet(error));
-    }
-    let answer = node.ask(request).await;
+    let answer = timeout(ANSWER, node.ask(request)).await;
+    let answer = answer.unwrap_or_else(|_| {
+        let late = io::Error::from(io::ErrorKind::TimedOut);
+        Err(NoAnswer::Error(late.into()))
+    });
     if matches!(&answer, Err(NoAnswer::Error(error)) if error.is_io_error()) {
         *importing = None;
     }
@@ -57,6 +65,22 @@ pub(super) async fn run(
 }
 
 impl Importing {
+    /// Returns a connection on which the request can be sent as a single command, or the error of
+    /// Redis.
+    async fn begin(
+        known: Option<Self>,
+        finder: &Finder,
+        at: &Place,
+        request: &KeyRequest,
+    ) -> Result<RedisResult<Self>, NoAnswer> {
+        let node = match known {
+            Some(known) => known,
+            None => Self::connect(finder, at.clone()).await?,
+        };
+        // With a missing script, its second attempt would be without `ASKING`.
+        Ok(request.prepare(&node.client).await.map(|()| node))
+    }
+
     async fn connect(finder: &Finder, at: Place) -> Result<Self, NoAnswer> {
         let connecting = finder.server.send_line(&address_of(&at), None).await;
         let line = connecting.map_err(|why| NoAnswer::NoServer(report(&why).to_string()))?;
