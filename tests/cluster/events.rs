@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings::{Bus, TopologyKind};
+use tidings::{Bus, Connection, TopologyKind};
 use tidings_testkit::{Cluster, Collected, Node, Redis, wait_for};
 use tokio::time::Instant;
 
@@ -141,6 +141,28 @@ async fn a_fast_sender_asks_all_nodes_how_far_their_subscribers_are_behind() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_node_that_the_others_have_forgotten_is_not_used() {
+    let cluster = Cluster::start().await;
+    let forgotten = cluster.replica_of(KEY).await;
+    let id = forgotten.cli(&["CLUSTER", "MYID"]).await;
+    for server in cluster.servers() {
+        if server.port() != forgotten.port() {
+            server.command(&["CLUSTER", "FORGET", &id]).await;
+        }
+    }
+
+    let bus = Node::start(Bus::builder(&cluster.url())).await;
+
+    let Connection::Up { left_out, .. } = bus.health().connection else {
+        panic!("the bus is up");
+    };
+    let expected = format!("{}: the other nodes do not name it", forgotten.address());
+    assert_eq!(left_out, [expected]);
+    let (from, to) = path(&bus).unwrap();
+    assert!(![from, to].contains(&forgotten.port()));
 }
 
 #[tokio::test]

@@ -211,6 +211,7 @@ impl Cluster {
         for node in others.chain([receiver]) {
             let sender = Sender {
                 node: node.clone(),
+                is_alone: node.id == receiver.id,
                 finder: Arc::clone(&self.finder),
                 owner: owner.clone(),
             };

@@ -93,8 +93,8 @@ impl Nodes {
         silent.map(|node| node.at.clone()).collect()
     }
 
-    /// The nodes that answered, without those that are cut off. With sharded pub/sub, those that have
-    /// the slot.
+    /// The nodes that answered, without those that are cut off or forgotten. With sharded pub/sub,
+    /// those that have the slot.
     pub(super) fn usable(&self, slot: u16, pubsub: PubSub) -> Vec<Node> {
         let mut usable: Vec<Node> = Vec::new();
         let shard = match pubsub {
@@ -117,8 +117,8 @@ impl Nodes {
         usable
     }
 
-    /// The nodes that cannot be used, and why: those that are cut off, and those that have not answered
-    /// at any address.
+    /// The nodes that cannot be used, and why: those that are cut off or forgotten, and those that have
+    /// not answered at any address.
     pub(super) fn left_out(&self) -> Vec<String> {
         let left_out = self.said.iter().filter(|(place, said)| {
             if said.is_ok() {
@@ -129,7 +129,7 @@ impl Nodes {
             is_named || self.translated(place) == *place
         });
         left_out
-            .map(|(place, said)| answers::line((place, text(said))))
+            .map(|(place, said)| answers::line((place, self.text(said))))
             .collect()
     }
 
@@ -150,12 +150,15 @@ impl Nodes {
         named.map_or_else(|| announced.clone(), |named| self.reached(named))
     }
 
-    /// Returns true if the node reports that the cluster is down, and another one reports that it is
-    /// up.
+    /// Returns true if the node is forgotten, or reports that the cluster is down while another one
+    /// reports that it is up.
     pub(super) fn is_cut_off(&self, id: &str) -> bool {
         let (mut is_down, mut is_up) = (false, false);
         for (_, answer) in self.answers() {
             if answer.id == id {
+                if self.is_forgotten(answer) {
+                    return true;
+                }
                 is_down = !answer.is_up;
             } else {
                 is_up |= answer.is_up;
@@ -195,7 +198,8 @@ impl Nodes {
 
     /// The answer of each node, for errors.
     pub(super) fn said(&self) -> String {
-        answers::list(self.said.iter().map(|(place, said)| (place, text(said))))
+        let said = self.said.iter();
+        answers::list(said.map(|(place, said)| (place, self.text(said))))
     }
 
     /// The address at which a named node answered, or the announced one.
@@ -234,25 +238,46 @@ impl Nodes {
         most.map(|(.., nodes)| nodes)
     }
 
-    /// The answers to believe: of those who report that the cluster is up, if there are any.
+    /// The answers to believe: of those who report that the cluster is up, if there are any, and whom
+    /// the others know.
     fn believed(&self) -> impl Iterator<Item = (&Place, &Answer)> {
         let is_any_up = self.answers().any(|(_, answer)| answer.is_up);
         self.answers()
-            .filter(move |(_, answer)| answer.is_up || !is_any_up)
+            .filter(move |(_, answer)| (answer.is_up || !is_any_up) && !self.is_forgotten(answer))
     }
 
-    fn answers(&self) -> impl Iterator<Item = (&Place, &Answer)> {
+    /// Returns true if the node names itself, and no other one names it that reports that the cluster
+    /// is up. After `CLUSTER FORGET`, the others ignore its events, and it still reports that the
+    /// cluster is up. One other node is not enough: it may be the one that is forgotten.
+    fn is_forgotten(&self, answer: &Answer) -> bool {
+        let others = self.answers().map(|(_, other)| other);
+        let others = others.filter(|other| other.is_up && other.id != answer.id);
+        answer.names(&answer.id)
+            && others.clone().count() > 1
+            && !others.clone().any(|other| other.names(&answer.id))
+    }
+
+    fn answers(&self) -> impl Iterator<Item = (&Place, &Answer)> + Clone {
         self.said
             .iter()
             .filter_map(|(place, said)| Some((place, said.as_ref().ok()?)))
     }
+
+    fn text(&self, said: &Result<Answer, NoAnswer>) -> String {
+        match said {
+            Ok(answer) if self.is_forgotten(answer) => "the other nodes do not name it".to_owned(),
+            Ok(answer) if answer.is_up => "the cluster is up".to_owned(),
+            Ok(_) => "the cluster is down".to_owned(),
+            Err(none) => none.why.clone(),
+        }
+    }
 }
 
-fn text(said: &Result<Answer, NoAnswer>) -> String {
-    match said {
-        Ok(answer) if answer.is_up => "the cluster is up".to_owned(),
-        Ok(_) => "the cluster is down".to_owned(),
-        Err(none) => none.why.clone(),
+impl Answer {
+    /// Returns true if it names this node as one that has slots, or a replica of one.
+    fn names(&self, id: &str) -> bool {
+        let mut nodes = self.shards.iter().flat_map(|shard| &shard.nodes);
+        nodes.any(|node| node.id == id)
     }
 }
 
@@ -441,6 +466,43 @@ mod tests {
         ] {
             let nodes = nodes(answers);
             assert_eq!(nodes.is_cut_off("node-1"), is_cut_off, "{answers:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_the_others_do_not_name_is_cut_off() {
+        for (answers, is_cut_off) in [
+            (
+                &[
+                    (13, true, SPLIT),
+                    (1, true, &SPLIT[..2]),
+                    (2, true, &SPLIT[..2]),
+                ][..],
+                true,
+            ),
+            // Any of two may be the one that is forgotten.
+            (&[(13, true, SPLIT), (1, true, &SPLIT[..2])], false),
+            (
+                &[(13, true, SPLIT), (1, true, &SPLIT[..2]), (2, false, SPLIT)],
+                false,
+            ),
+            (
+                &[(13, true, SPLIT), (1, true, SPLIT), (2, true, &SPLIT[..2])],
+                false,
+            ),
+            // Without slots, it does not name itself either.
+            (
+                &[(9, true, SPLIT), (1, true, SPLIT), (2, true, SPLIT)],
+                false,
+            ),
+        ] {
+            let nodes = nodes(answers);
+            let port = answers[0].0;
+            assert_eq!(nodes.is_cut_off(&node(port).id), is_cut_off, "{answers:?}");
+            let usable = ports(&nodes.usable(SLOT, PubSub::Classic));
+            assert_eq!(!usable.contains(&port), is_cut_off, "{answers:?}");
+            let left_out = nodes.left_out().join(" ");
+            assert_eq!(left_out.contains("do not name it"), is_cut_off);
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::{BoxFuture, join_all, pending};
 use futures_util::{FutureExt, TryFutureExt};
 use redis::RedisResult;
 use tokio::sync::Notify;
@@ -30,6 +30,10 @@ use crate::transport::{Backlog, PublishError, Publisher, Reply, SendHalf};
 /// The pause between two looks at the other nodes, before a node is left that may be cut off.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
+/// The time after which a bus looks at the other nodes that receives from the node that it sends
+/// through: its own echo does not prove that the node is connected to the others.
+const LOOK_AROUND: Duration = Duration::from_secs(30);
+
 /// The minimum time between two doubts.
 const CALM: Duration = Duration::from_millis(250);
 
@@ -40,6 +44,8 @@ const BACKLOG_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Sender {
     pub(super) node: Node,
+    /// True if the bus also receives from it, because there was no other one.
+    pub(super) is_alone: bool,
     pub(super) finder: Arc<Finder>,
     pub(super) owner: SlotOwner,
 }
@@ -81,7 +87,15 @@ impl Sender {
     /// Returns the reason once the node is cut off from the others, or has no slot of the channel.
     async fn left(self, doubt: Arc<Notify>) -> ConnectError {
         loop {
-            doubt.notified().await;
+            let looks = if self.is_alone {
+                sleep(LOOK_AROUND).boxed()
+            } else {
+                pending().boxed()
+            };
+            tokio::select! {
+                () = doubt.notified() => {}
+                () = looks => {}
+            }
             if self.is_out_of_shard().await {
                 return ConnectError::ChannelMoved;
             }
