@@ -144,6 +144,51 @@ async fn a_fast_sender_asks_all_nodes_how_far_their_subscribers_are_behind() {
 }
 
 #[tokio::test]
+async fn a_fast_sender_asks_a_node_that_was_added() {
+    let cluster = Cluster::builder().replicas(0).start().await;
+    let bus = Node::start(Bus::builder(&cluster.url())).await;
+    let added = Redis::builder()
+        .config("cluster-enabled", "yes")
+        .config("cluster-config-file", "nodes.conf")
+        .start()
+        .await;
+    join(&cluster, &added).await;
+
+    wait_for("the added node is asked", SOON, async || {
+        send_large(&bus, 10).await;
+        questions(&added).await > 0
+    })
+    .await;
+}
+
+/// Adds a replica to the cluster, and waits until all nodes name it to clients.
+async fn join(cluster: &Cluster, added: &Redis) {
+    let first = cluster.servers().next().unwrap();
+    let master = first.cli(&["CLUSTER", "MYID"]).await;
+    let (host, port) = (first.address().ip().to_string(), first.port().to_string());
+    let nodes = first.cli(&["CLUSTER", "NODES"]).await;
+    let line = nodes.lines().find(|line| line.contains("myself")).unwrap();
+    let bus_port = line.split(['@', ' ', ',']).nth(2).unwrap();
+    let meet = ["CLUSTER", "MEET", &host, &port, bus_port];
+    added.command(&meet).await;
+    let replicate = ["CLUSTER", "REPLICATE", &master];
+    wait_for("the added node knows its master", SOON, async || {
+        added.try_command(&replicate).await.is_ok()
+    })
+    .await;
+    let port = added.port().to_string();
+    wait_for("all nodes name the added one", SOON, async || {
+        for server in cluster.servers() {
+            if !server.cli(&["CLUSTER", "SLOTS"]).await.contains(&port) {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_node_that_the_others_have_forgotten_is_not_used() {
     let cluster = Cluster::start().await;
     let forgotten = cluster.replica_of(KEY).await;

@@ -11,7 +11,7 @@ use futures_util::future::{BoxFuture, join_all, pending};
 use futures_util::{FutureExt, TryFutureExt};
 use redis::RedisResult;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::connect::ConnectError;
@@ -21,7 +21,7 @@ use crate::resp::Client;
 use crate::task::mutex::Mutex;
 use crate::transport::address::{Place, address_of, shown};
 use crate::transport::cluster::finder::{Finder, cluster, is_up};
-use crate::transport::cluster::nodes::Node;
+use crate::transport::cluster::nodes::{Node, Nodes};
 use crate::transport::cluster::slot_owner::SlotOwner;
 use crate::transport::server::redis_connection::driving;
 use crate::transport::server::{Again, RedisSendHalf, backlogs_of};
@@ -36,6 +36,9 @@ const LOOK_AROUND: Duration = Duration::from_secs(30);
 
 /// The minimum time between two doubts.
 const CALM: Duration = Duration::from_millis(250);
+
+/// The interval at which a bus that asks for backlogs looks for nodes that were added.
+const LOOK_FOR_NODES: Duration = Duration::from_secs(10);
 
 /// The maximum wait for a node that is asked for the backlogs of its subscribers.
 const BACKLOG_TIMEOUT: Duration = Duration::from_secs(1);
@@ -64,6 +67,7 @@ impl Sender {
             backlogs: Arc::new(Backlogs {
                 finder: Arc::clone(&self.finder),
                 lines: Mutex::default(),
+                looking: Mutex::default(),
             }),
         };
         Ok(SendHalf {
@@ -173,6 +177,23 @@ impl Publisher for ClusterSendHalf {
 struct Backlogs {
     finder: Arc<Finder>,
     lines: Mutex<HashMap<Place, Line>>,
+    looking: Mutex<Looking>,
+}
+
+/// The last look for nodes that were added.
+struct Looking {
+    since: Instant,
+    _task: Option<AbortOnDropHandle<Nodes>>,
+}
+
+impl Default for Looking {
+    /// All nodes were asked just now, to connect.
+    fn default() -> Self {
+        Self {
+            since: Instant::now(),
+            _task: None,
+        }
+    }
 }
 
 /// The connection to a node, or the question that the node has not answered.
@@ -200,6 +221,7 @@ enum Untold {
 impl Backlogs {
     /// Asks all nodes. Those that do not answer are left out.
     async fn ask(self: Arc<Self>) -> Option<Vec<Backlog>> {
+        self.look_for_nodes();
         let (slot, pubsub) = (self.finder.slot, self.finder.pubsub());
         let nodes = self.finder.last().usable(slot, pubsub);
         let is_used = |at: &Place| nodes.iter().any(|node| node.at == *at);
@@ -214,6 +236,20 @@ impl Backlogs {
             }
         }
         Some(all)
+    }
+
+    /// Begins to look for nodes that were added, unless that was just done.
+    fn look_for_nodes(&self) {
+        let mut looking = self.looking.lock();
+        if looking.since.elapsed() < LOOK_FOR_NODES {
+            return;
+        }
+        let finder = Arc::clone(&self.finder);
+        let task = tokio::spawn(async move { finder.around().await });
+        *looking = Looking {
+            since: Instant::now(),
+            _task: Some(AbortOnDropHandle::new(task)),
+        };
     }
 
     async fn ask_node(&self, at: &Place) -> Result<Vec<Backlog>, Untold> {
