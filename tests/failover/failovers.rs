@@ -7,6 +7,7 @@ use tidings::{Bus, TopologyKind};
 use tidings_testkit::{Collected, Node, Redis, Sentinels, wait_for};
 
 use super::wait::hears_through;
+use crate::log_capture::log;
 use crate::traffic::Traffic;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -101,4 +102,27 @@ async fn discovered_sentinels_are_used() {
     hears_through(&node, &new.url()).await;
     node.send_to_all("tick", &1).await.unwrap();
     ticks.wait_for_len(1).await;
+}
+
+#[tokio::test]
+async fn sentinels_that_all_stop_answering_are_logged() {
+    let log = log();
+    let mut sentinels = Sentinels::start().await;
+    let node = Node::start(Bus::builder(&sentinels.url())).await;
+    // Only this test has it.
+    let one = sentinels.addresses()[0].to_string();
+
+    sentinels.sentinels_mut().iter_mut().for_each(Redis::kill);
+
+    wait_for("it is logged", SOON, async || {
+        let says = |line: &str| line.contains("no sentinel answers") && line.contains(&one);
+        log.all().iter().any(|line| says(line))
+    })
+    .await;
+    assert!(node.is_ready(), "the master is still there");
+    for sentinel in sentinels.sentinels_mut() {
+        sentinel.start_again().await;
+    }
+    log.wait_for(|line| line.contains("a sentinel answers again"))
+        .await;
 }

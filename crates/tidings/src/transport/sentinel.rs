@@ -6,6 +6,7 @@ pub(super) mod servers;
 mod votes;
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::acl::Permissions;
 use crate::error::connect::ConnectError;
+use crate::error::report;
 use crate::observe::health::TopologyKind;
 use crate::transport::address::{Place, address_of, shown};
 use crate::transport::answers::MOST;
@@ -31,6 +33,9 @@ use crate::transport::topology::Topology;
 
 /// The wait for the slower sentinels after the first answer, which may be stale.
 const GRACE: Duration = Duration::from_millis(200);
+
+/// The time without an answer of any sentinel after which that is logged.
+const SILENT: Duration = Duration::from_secs(10);
 
 /// The maximum wait for a master.
 const FAILOVER: Duration = Duration::from_secs(3);
@@ -189,6 +194,7 @@ async fn watch_all(named: Vec<Place>, monitor: Monitor, published: watch::Sender
     let (says, mut said) = mpsc::channel(MOST);
     let mut tasks = HashMap::new();
     let (mut more, mut is_fixed) = (named, true);
+    let mut is_silent = false;
     loop {
         published.send_modify(|votes| {
             let now = Instant::now();
@@ -207,6 +213,19 @@ async fn watch_all(named: Vec<Place>, monitor: Monitor, published: watch::Sender
             return;
         };
         published.send_modify(|votes| votes.put(&by, answer, Instant::now()));
+        log_silence(&published.borrow(), &monitor.master, &mut is_silent);
         (more, is_fixed) = (others, false);
+    }
+}
+
+/// Logs that no sentinel answers, and that one answers again. The bus stays connected to the last
+/// master, and so would not say it otherwise.
+fn log_silence(votes: &Votes, master: &str, is_silent: &mut bool) {
+    let was_silent = mem::replace(is_silent, votes.silence(Instant::now()) >= SILENT);
+    if *is_silent && !was_silent {
+        let why = votes.why_none(master);
+        tracing::warn!(master, why = %report(&why), "no sentinel answers");
+    } else if was_silent && !*is_silent {
+        tracing::info!(master, "a sentinel answers again");
     }
 }

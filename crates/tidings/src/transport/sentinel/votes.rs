@@ -109,6 +109,12 @@ impl Votes {
         self.said.len()
     }
 
+    /// The time since the last answer of any sentinel.
+    pub(super) fn silence(&self, now: Instant) -> Duration {
+        let last = self.said.values().map(|state| state.lived).max();
+        last.map_or(Duration::ZERO, |last| now.duration_since(last))
+    }
+
     pub(super) fn has_answer_since(&self, since: Instant) -> bool {
         self.votes()
             .any(|vote| vote.at >= since && vote.answer.is_ok())
