@@ -10,6 +10,7 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{interval, timeout};
 
 use super::events::KEY;
+use crate::log_capture::log;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -300,6 +301,31 @@ async fn a_request_to_a_node_that_gets_the_slot_and_does_not_answer_ends() {
     slot.finish().await;
     counts_again(&bus).await;
     assert_eq!(counter.get().await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn it_is_logged_that_no_node_has_the_keys() {
+    let log = log();
+    let patient = Duration::from_mins(1);
+    let cluster = Cluster::builder().replicas(0).node_timeout(patient);
+    let cluster = cluster.start().await;
+    let bus = Bus::builder(&cluster.url()).namespace("unused");
+    let bus = Node::start(bus).await;
+    let is_logged = async |text: &str| {
+        let says = |line: &str| line.contains(text) && line.contains("tidings:{unused}");
+        wait_for("it is logged", SOON, async || {
+            log.all().iter().any(|line| says(line))
+        })
+        .await;
+    };
+
+    let owner = cluster.owner_of("tidings:{unused}").await;
+    owner.freeze();
+    is_logged("cannot use the keys of the namespace").await;
+    owner.resume();
+
+    is_logged("can use the keys of the namespace again").await;
+    counts_again(&bus).await;
 }
 
 /// The node that a slot moves to.

@@ -1,5 +1,6 @@
 //! The task that keeps the connection to the node that has the slot.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ const BRIEF: Duration = Duration::from_millis(20);
 /// The interval at which the node is asked whether it is still a master, and the timeout of that.
 const CHECK: Duration = Duration::from_secs(2);
 
+/// The time without a connection after which that is logged.
+const ABSENT: Duration = Duration::from_secs(10);
+
 /// The time for which answers of a node that was left are awaited.
 const REST: Duration = Duration::from_secs(5);
 
@@ -34,6 +38,9 @@ pub(super) struct OwnerTask {
     hints: mpsc::Receiver<Hint>,
     /// The time of the last look at all nodes.
     looked: Instant,
+    /// The time since which there is no connection, unless there is one.
+    absent: Option<Instant>,
+    is_absence_logged: bool,
 }
 
 /// The reason to leave a connection.
@@ -49,6 +56,8 @@ impl OwnerTask {
             shared,
             hints,
             looked: Instant::now(),
+            absent: None,
+            is_absence_logged: false,
         }
     }
 
@@ -59,6 +68,7 @@ impl OwnerTask {
             let since = Instant::now();
             match self.connect(at.take()).await {
                 Ok((line, driver)) => {
+                    self.log_return(&line);
                     self.shared.set(Ok(line.clone()));
                     let left = self.keep(&line, driver).await;
                     self.shared.set(Err(left.why.into()));
@@ -66,6 +76,7 @@ impl OwnerTask {
                     sleep_until(since + BRIEF).await;
                 }
                 Err(why) => {
+                    self.log_absence(&why);
                     self.shared.set(Err(why.into()));
                     sleep(RETRY).await;
                 }
@@ -135,6 +146,24 @@ impl OwnerTask {
                     to: Some(to),
                 };
             }
+        }
+    }
+
+    /// Logs once that no node has the keys. The bus may stay connected, and so would not say it otherwise.
+    fn log_absence(&mut self, why: &str) {
+        let since = *self.absent.get_or_insert_with(Instant::now);
+        if !self.is_absence_logged && since.elapsed() >= ABSENT {
+            self.is_absence_logged = true;
+            let channel = &*self.shared.finder.server.channel.name;
+            tracing::warn!(channel, why, "cannot use the keys of the namespace");
+        }
+    }
+
+    fn log_return(&mut self, line: &Line) {
+        self.absent = None;
+        if mem::take(&mut self.is_absence_logged) {
+            let (channel, server) = (&*self.shared.finder.server.channel.name, shown(&line.at));
+            tracing::info!(channel, server, "can use the keys of the namespace again");
         }
     }
 
