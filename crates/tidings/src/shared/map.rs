@@ -254,6 +254,7 @@ where
     /// # Errors
     ///
     /// When the loader fails, or would wait for itself, or the entry in Redis cannot be decoded.
+    #[expect(clippy::missing_panics_doc, reason = "it cannot panic")]
     pub async fn get_or_load<F, Fut, E>(
         &self,
         key: &K,
@@ -264,7 +265,9 @@ where
         Fut: Future<Output = Result<V, E>>,
         E: Send + Sync + 'static,
     {
-        loader::get_or_load(&self.replica, key, loader).await
+        let loader = || async { loader().await.map(Some) };
+        let value = loader::get_or_load(&self.replica, key, loader, false).await?;
+        Ok(value.expect("the loader returns a value, and a negative entry is not accepted"))
     }
 
     /// As [`get_or_load`](Self::get_or_load), with a loader that may find no value. That is stored,
@@ -296,7 +299,7 @@ where
         Fut: Future<Output = Result<Option<V>, E>>,
         E: Send + Sync + 'static,
     {
-        loader::get_or_load_optional(&self.replica, key, loader, true).await
+        loader::get_or_load(&self.replica, key, loader, true).await
     }
 
     /// Watches one entry for changes by any process. If the entry is not cached, a change of it

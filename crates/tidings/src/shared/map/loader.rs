@@ -47,21 +47,6 @@ pub(crate) async fn get_or_load<K: Key, V: Shareable, F, Fut, E>(
     replica: &Arc<MapReplica<K, V>>,
     key: &K,
     loader: F,
-) -> Result<Arc<V>, GetOrLoadError<E>>
-where
-    F: FnOnce() -> Fut,
-    Fut: Future<Output = Result<V, E>>,
-    E: Send + Sync + 'static,
-{
-    let loader = || async { loader().await.map(Some) };
-    let value = get_or_load_optional(replica, key, loader, false).await?;
-    Ok(value.expect("the loader returns a value, and a negative entry is not accepted"))
-}
-
-pub(crate) async fn get_or_load_optional<K: Key, V: Shareable, F, Fut, E>(
-    replica: &Arc<MapReplica<K, V>>,
-    key: &K,
-    loader: F,
     accepts_negative: bool,
 ) -> Result<Option<Arc<V>>, GetOrLoadError<E>>
 where
