@@ -7,6 +7,7 @@ use serde::ser;
 use tidings_codec::{DecodeError, EncodeError, Format, Payload};
 
 use crate::error::shared::{LoadError, StoreError};
+use crate::error::shown;
 use crate::shared::options::Shareable;
 use crate::task::panic::caught;
 
@@ -42,6 +43,30 @@ fn encode<T: Shareable>(format: Format, value: &T, into: &mut Vec<u8>) -> Result
     caught(|| format.encode(value, into)).unwrap_or_else(|panic| {
         let words = format_args!("it panicked: {panic}");
         Err(EncodeError::Json(ser::Error::custom(words)))
+    })
+}
+
+/// Reads a value as it is written in Redis.
+pub(super) fn read<T: DeserializeOwned>(
+    shared: &str,
+    format: &str,
+    payload: &[u8],
+) -> Result<T, LoadError> {
+    let shared = || shared.to_owned();
+    let known = format.parse().map_err(|_| LoadError::Format {
+        shared: shared(),
+        format: shown(format),
+    })?;
+    // An event may have an empty payload, a value may not.
+    if payload.is_empty() {
+        return Err(LoadError::Foreign {
+            shared: shared(),
+            words: "the value is empty".to_owned(),
+        });
+    }
+    decode(Payload::new(known, payload)).map_err(|source| LoadError::Decode {
+        shared: shared(),
+        source: Arc::new(source),
     })
 }
 

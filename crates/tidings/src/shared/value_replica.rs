@@ -8,13 +8,12 @@ use std::time::Instant;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tidings_codec::{Format, Payload};
+use tidings_codec::Format;
 use tokio::sync::watch;
 
 use crate::error::failure::Failure;
 use crate::error::send_failure::SendFailure;
 use crate::error::shared::LoadError;
-use crate::error::shown;
 use crate::keyspace::access::KeyspaceAccess;
 use crate::keyspace::answer::NotDone;
 use crate::keyspace::stamp::Stamp;
@@ -22,7 +21,7 @@ use crate::keyspace::value::{Found, Written};
 use crate::observe::reports::Reports;
 use crate::receive::control::ControlEvent;
 use crate::shared::changed::ValueChanged;
-use crate::shared::codec::decode;
+use crate::shared::codec::{decode, read};
 use crate::shared::contained::ContainedDrop;
 use crate::shared::options::{Shareable, WhenLost};
 use crate::shared::refresh::{Outcome, RefreshState};
@@ -199,22 +198,8 @@ impl<T: Shareable> ValueReplica<T> {
     }
 
     pub(crate) fn decode(&self, written: &Written) -> Result<ContainedDrop<Arc<T>>, LoadError> {
-        let Ok(format) = written.format.parse() else {
-            return Err(LoadError::Format {
-                shared: self.name.to_string(),
-                format: shown(&written.format),
-            });
-        };
-        // An event may have an empty payload, a value may not.
-        if written.payload.is_empty() {
-            return Err(self.foreign("the value is empty"));
-        }
-        decode(Payload::new(format, &written.payload))
-            .map(|value| self.contained(value))
-            .map_err(|source| LoadError::Decode {
-                shared: self.name.to_string(),
-                source: Arc::new(source),
-            })
+        let value = read(&self.name, &written.format, &written.payload)?;
+        Ok(self.contained(value))
     }
 
     /// Returns the snapshot in a notification, if it follows the current value.

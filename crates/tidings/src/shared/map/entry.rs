@@ -9,13 +9,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use tidings_codec::Payload;
 use tokio::time::{Duration, Instant};
 
 use crate::error::shared::LoadError;
 use crate::error::shown;
 use crate::keyspace::map::NEGATIVE;
-use crate::shared::codec::decode;
+use crate::shared::codec::read;
 use crate::shared::options::Shareable;
 use crate::task::FOREVER;
 
@@ -142,7 +141,10 @@ pub(crate) fn read_entry<V: Shareable>(
         Some(Duration::ZERO) => Entry::absent(),
         _ => Entry {
             nonce: nonce.into(),
-            value: read_payload(name, format, payload),
+            value: match format {
+                NEGATIVE => Ok(None),
+                _ => read(name, format, payload).map(|value| Some(Arc::new(value))),
+            },
             until: ttl.map(|ttl| requested + ttl.min(FOREVER)),
         },
     }
@@ -156,29 +158,6 @@ fn remaining(version: &str, now: u64) -> Result<Option<Duration>, ParseIntError>
     };
     number.parse::<u64>()?;
     Ok(end.map(|end| Duration::from_millis(end.saturating_sub(now))))
-}
-
-fn read_payload<V: Shareable>(
-    name: &str,
-    format: &str,
-    payload: &[u8],
-) -> Result<Option<Arc<V>>, LoadError> {
-    if format == NEGATIVE {
-        return Ok(None);
-    }
-    let Ok(format) = format.parse() else {
-        return Err(LoadError::Format {
-            shared: name.to_owned(),
-            format: shown(format),
-        });
-    };
-    match decode(Payload::new(format, payload)) {
-        Ok(value) => Ok(Some(Arc::new(value))),
-        Err(source) => Err(LoadError::Decode {
-            shared: name.to_owned(),
-            source: Arc::new(source),
-        }),
-    }
 }
 
 fn text(part: Option<&[u8]>) -> Option<&str> {
@@ -232,6 +211,7 @@ mod tests {
             b"json x 9f 41",
             b"json 3  41",
             b"\xff 3 9f 41",
+            b"json 3 9f ",
         ] {
             let error = read(foreign).value.unwrap_err();
             assert!(matches!(error, LoadError::Foreign { .. }), "{error}");
@@ -240,8 +220,13 @@ mod tests {
         assert!(matches!(unknown, LoadError::Format { .. }), "{unknown}");
         let other = read(br#"json 3 9f "old""#).value.unwrap_err();
         assert!(matches!(other, LoadError::Decode { .. }), "{other}");
-        let nothing = read(b"json 3 9f ").value.unwrap_err();
-        assert!(matches!(nothing, LoadError::Decode { .. }), "{nothing}");
+    }
+
+    #[test]
+    fn an_entry_without_a_payload_is_no_value_of_a_type_that_can_be_nothing() {
+        let entry: Entry<Option<u32>> = read_entry("ages[7]", b"json 3 9f ", 0, Instant::now());
+        let error = entry.value.unwrap_err();
+        assert!(matches!(error, LoadError::Foreign { .. }), "{error}");
     }
 
     #[test]
