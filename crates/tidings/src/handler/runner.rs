@@ -16,7 +16,7 @@ use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use crate::bus::WeakBus;
+use crate::bus::{Bus, WeakBus};
 use crate::error::failure::{Failure, HandlerFailure};
 use crate::error::gap::Gap;
 use crate::handler::Handler;
@@ -211,7 +211,7 @@ where
         }
         match ended {
             Ok(()) => received.ended(None),
-            Err(stop) => report(*stop, &received, context, &self.subscription),
+            Err(stop) => report(*stop, &received, &self.subscription, Some(&context.bus)),
         }
         was_called
     }
@@ -244,18 +244,20 @@ async fn run_together<'call>(
     while calls.next().await.is_some() {}
 }
 
-/// Counts and reports a call that did not succeed.
-fn report(
+/// Counts and reports an event that was not handled.
+pub(super) fn report(
     stop: CallError,
     received: &ReceivedEvent<'_>,
-    context: &Context,
     subscription: &SubscriptionSlot,
+    bus: Option<&Bus>,
 ) {
     subscription.calls.fail(stop.is_timeout());
-    let handler = &subscription.handler;
-    let failure = stop.of(&context.event, handler, context.sender, context.sequence);
+    let (handler, sequence) = (&subscription.handler, received.item().number());
+    let failure = stop.of(received.name(), handler, received.sender(), sequence);
     received.ended(Some(&failure));
-    context.bus.reports().failure(failure);
+    if let Some(bus) = bus {
+        bus.reports().failure(failure);
+    }
 }
 
 /// The task of a handler of gaps.

@@ -13,7 +13,7 @@ use crate::bus::WeakBus;
 use crate::error::failure::HandlerFailure;
 use crate::handler::context::Context;
 use crate::handler::key::Decode;
-use crate::handler::runner::CallError;
+use crate::handler::runner::{CallError, report};
 use crate::receive::batch::{Batch, Item};
 use crate::receive::subscription::SubscriptionSlot;
 use crate::task::panic::caught;
@@ -99,16 +99,11 @@ impl<P> EventStream<P> {
                 received.ended(None);
                 return Some(payload);
             }
-            Ok(Err(source)) => Box::new(CallError::Undecodable(source)),
-            Err(text) => HandlerFailure::Panicked(text).into(),
+            Ok(Err(source)) => CallError::Undecodable(source),
+            Err(text) => CallError::Handler(HandlerFailure::Panicked(text)),
         };
-        let handler = &self.subscription.handler;
-        self.subscription.calls.fail(false);
-        let failure = error.of(received.name(), handler, batch.from, item.number());
-        received.ended(Some(&failure));
-        if let Some(bus) = self.bus.upgrade() {
-            bus.reports().failure(failure);
-        }
+        let bus = self.bus.upgrade();
+        report(error, &received, &self.subscription, bus.as_ref());
         None
     }
 }
