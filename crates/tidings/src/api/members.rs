@@ -78,11 +78,6 @@ impl Bus {
         self.view().watch()
     }
 
-    /// Returns a stream of the members that leave from now on.
-    pub(crate) fn departures(&self) -> MemberWatch {
-        self.view().watch_departures()
-    }
-
     /// Returns the view of the members. The first call starts it; from then on it is kept up to date.
     pub(super) fn view(&self) -> &Arc<View> {
         let inner = &self.inner;

@@ -216,7 +216,7 @@ impl Bus {
             MemberEvent::Left { member, .. } => Some(member.id),
             MemberEvent::Joined(_) => None,
         };
-        self.departures().filter_map(left).boxed()
+        self.view().watch_departures().filter_map(left).boxed()
     }
 
     /// Returns the members that an event is for. A node that is addressed by its id is always one.

@@ -15,6 +15,7 @@ use crate::observe::connection::Connection;
 use crate::observe::journal::{JournalHealth, JournalMeter};
 use crate::observe::metrics::{Counter, Level};
 use crate::observe::serialize;
+use crate::task::milliseconds;
 
 /// The state of a bus at one moment.
 ///
@@ -348,9 +349,8 @@ impl HealthState {
     }
 
     pub(crate) fn received(&self, at: Instant) {
-        let after = at.duration_since(self.began).as_millis().max(1);
-        self.received
-            .store(u64::try_from(after).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let after = milliseconds(at.duration_since(self.began)).max(1);
+        self.received.store(after, Ordering::Relaxed);
     }
 
     pub(crate) fn last_received(&self) -> Option<Instant> {

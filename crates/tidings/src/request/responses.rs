@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, Fuse};
 use tidings_codec::NodeId;
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -18,7 +18,7 @@ use crate::error::request::ResponseError;
 use crate::receive::request::Reply;
 use crate::request::pending::{OpenRequest, ResponseMessage};
 use crate::request::summary::{Responder, Summary};
-use crate::task::FOREVER;
+use crate::task::{FOREVER, milliseconds};
 
 /// The number of responses of nodes that are no members that are accepted: any program can send them.
 const FOREIGN: usize = 1_024;
@@ -33,8 +33,7 @@ pub(crate) type Departures = BoxStream<'static, NodeId>;
 /// The responses to one request, as they are received.
 pub(crate) struct OpenResponses {
     request: OpenRequest,
-    departures: Departures,
-    has_departures: bool,
+    departures: Fuse<Departures>,
     began: Instant,
     deadline: Pin<Box<Sleep>>,
     /// True if only members are awaited that have left, for [`LATE`] at most.
@@ -71,8 +70,7 @@ impl OpenResponses {
     ) -> Self {
         Self {
             request,
-            departures,
-            has_departures: true,
+            departures: departures.fuse(),
             began: Instant::now(),
             deadline: Box::pin(sleep(timeout.min(FOREVER))),
             is_late: false,
@@ -116,20 +114,14 @@ impl OpenResponses {
                 self.end = Some(End::Closed);
                 // The members that have not responded had less time than they were to have.
                 let timeout = &mut self.tally.summary.timeout;
-                let waited = self.began.elapsed().as_millis();
-                let whole = Duration::from_millis(waited.try_into().unwrap_or(u64::MAX));
-                *timeout = whole.min(*timeout);
+                let waited = Duration::from_millis(milliseconds(self.began.elapsed()));
+                *timeout = waited.min(*timeout);
             }
             return Poll::Ready(received);
         }
         // Responses first: a member that responded and then left has responded.
-        while self.has_departures
-            && let Poll::Ready(node) = self.departures.poll_next_unpin(cx)
-        {
-            match node {
-                Some(node) => self.tally.leaves(node),
-                None => self.has_departures = false,
-            }
+        while let Poll::Ready(Some(node)) = self.departures.poll_next_unpin(cx) {
+            self.tally.leaves(node);
         }
         if self.tally.waiting.is_empty() {
             if self.tally.left.is_empty() {
