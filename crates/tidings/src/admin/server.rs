@@ -1,6 +1,6 @@
 //! The state of a server, and what follows from the states of several.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -124,15 +124,11 @@ impl fmt::Display for ServerRole {
 
 /// Removes servers that are named by two addresses.
 pub(super) fn remove_twins(servers: &mut Vec<Server>) {
-    let mut known = Vec::new();
+    let mut known = HashSet::new();
     servers.retain(|server| {
         let info = server.state.as_ref().ok().map(|state| &state.info);
-        let Some(id) = info.and_then(|info| info.get("run_id")) else {
-            return true;
-        };
-        let is_new = !known.contains(&id.to_owned());
-        known.push(id.to_owned());
-        is_new
+        let id = info.and_then(|info| info.get("run_id"));
+        id.is_none_or(|id| known.insert(id.to_owned()))
     });
 }
 
