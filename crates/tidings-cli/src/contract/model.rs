@@ -1,10 +1,10 @@
 //! `Contract`: the file `contract/events.json`.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The version of the format that this program reads.
 const VERSION: u64 = 1;
@@ -179,50 +179,18 @@ impl fmt::Display for NotRead {
 
 /// Returns the hash of what is written and read.
 fn hash(contract: &Value) -> String {
-    let mut text = String::from("{");
-    for (index, part) in HASHED.iter().enumerate() {
-        let empty = Value::Object(Map::new());
-        let places = contract.get(*part).unwrap_or(&empty);
-        let is_schema = *part == "definitions";
-        let comma = if index == 0 { "" } else { "," };
-        let _ = write!(text, "{comma}\"{part}\":");
-        write_sorted(places, if is_schema { usize::MAX } else { 0 }, &mut text);
-    }
-    text.push('}');
-    format!("{:016x}", fnv(text.as_bytes()))
-}
-
-/// Writes JSON without spaces, and with sorted keys. At depth 1, that of an event, it leaves out what
-/// is not hashed.
-fn write_sorted(value: &Value, depth: usize, text: &mut String) {
-    match value {
-        Value::Object(object) => {
-            let is_hashed = |key: &&String| depth != 1 || !NOT_HASHED.contains(&key.as_str());
-            let mut keys: Vec<_> = object.keys().filter(is_hashed).collect();
-            keys.sort();
-            text.push('{');
-            for (index, key) in keys.into_iter().enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                *text += &Value::from(key.as_str()).to_string();
-                text.push(':');
-                write_sorted(&object[key], depth.saturating_add(1), text);
-            }
-            text.push('}');
+    let mut hashed = json!({});
+    for part in HASHED {
+        let mut places = contract.get(part).cloned().unwrap_or_else(|| json!({}));
+        let entries = places.as_object_mut().into_iter().flat_map(Map::values_mut);
+        for entry in entries.filter_map(Value::as_object_mut) {
+            entry.retain(|key, _| !NOT_HASHED.contains(&key.as_str()));
         }
-        Value::Array(items) => {
-            text.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                write_sorted(item, depth.saturating_add(1), text);
-            }
-            text.push(']');
-        }
-        other => *text += &other.to_string(),
+        hashed[part] = places;
     }
+    // A dependency may have switched the order of keys off.
+    hashed.sort_all_objects();
+    format!("{:016x}", fnv(hashed.to_string().as_bytes()))
 }
 
 /// FNV-1a with 64 bits.
