@@ -50,6 +50,31 @@ pub(crate) struct Finding {
     pub(crate) instead: Option<String>,
 }
 
+impl Finding {
+    /// A finding about the whole of a place.
+    fn new(place: Place<'_>, level: Level, text: String) -> Self {
+        Self {
+            level,
+            kind: place.kind,
+            name: place.name.to_owned(),
+            path: ".".to_owned(),
+            rule: None,
+            cause: None,
+            direction: None,
+            text,
+            instead: None,
+        }
+    }
+
+    fn with_rule(self, rule: Rule) -> Self {
+        Self {
+            rule: Some(rule),
+            instead: Some(rule.instead().to_owned()),
+            ..self
+        }
+    }
+}
+
 /// The names of the two contracts in sentences.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
@@ -244,17 +269,8 @@ impl<'a> Comparison<'a> {
             let text = format!("{old} may still send it, and {new} do not handle it");
             (Level::Warning, Rule::EventRemoved, text)
         };
-        self.report.findings.push(Finding {
-            level,
-            kind: place.kind,
-            name: name.to_owned(),
-            path: ".".to_owned(),
-            rule: Some(rule),
-            cause: None,
-            direction: None,
-            text,
-            instead: Some(rule.instead().to_owned()),
-        });
+        let finding = Finding::new(place, level, text).with_rule(rule);
+        self.report.findings.push(finding);
     }
 
     /// Adds what only one of the versions has.
@@ -298,18 +314,15 @@ impl<'a> Comparison<'a> {
                 }
             }
             [None, Some(_)] => self.fine(place, ".", "the response was added"),
-            [Some(_), None] => {
+            [Some(_), None] if self.asked.directions.contains(&Direction::OldReadsNew) => {
                 let [old, new] = [&self.asked.names.old, &self.asked.names.new];
                 let text = format!("{old} that request it get no response from {new}");
-                self.push_break(
-                    place,
-                    ".",
-                    Rule::ResponseChanged,
-                    Direction::OldReadsNew,
-                    text,
-                );
+                self.report.findings.push(Finding {
+                    direction: Some(Direction::OldReadsNew),
+                    ..Finding::new(place, Level::Break, text).with_rule(Rule::ResponseChanged)
+                });
             }
-            [None, None] => {}
+            [_, None] => {}
         }
     }
 
@@ -425,54 +438,20 @@ impl<'a> Comparison<'a> {
         };
         let text = format!("{text}: {}", reason.what);
         self.report.findings.push(Finding {
-            level: Level::Break,
-            kind: place.kind,
-            name: place.name.to_owned(),
             path: reason.path,
             rule: Some(rule.unwrap_or(reason.rule)),
             cause: rule.map(|_| reason.rule),
             direction: Some(direction),
-            text,
-            instead: Some(reason.rule.instead().to_owned()),
+            ..Finding::new(place, Level::Break, text).with_rule(reason.rule)
         });
     }
 
     /// Adds a break that no exception allows: there are more places than one can list.
     fn truncated(&mut self, place: Place<'a>, direction: Direction) {
+        let text = "the same types are in more places than are listed".to_owned();
         self.report.findings.push(Finding {
-            level: Level::Break,
-            kind: place.kind,
-            name: place.name.to_owned(),
-            path: ".".to_owned(),
-            rule: None,
-            cause: None,
             direction: Some(direction),
-            text: "the same types are in more places than are listed".to_owned(),
-            instead: None,
-        });
-    }
-
-    fn push_break(
-        &mut self,
-        place: Place<'a>,
-        path: &str,
-        rule: Rule,
-        direction: Direction,
-        text: String,
-    ) {
-        if !self.asked.directions.contains(&direction) {
-            return;
-        }
-        self.report.findings.push(Finding {
-            level: Level::Break,
-            kind: place.kind,
-            name: place.name.to_owned(),
-            path: path.to_owned(),
-            rule: Some(rule),
-            cause: None,
-            direction: Some(direction),
-            text,
-            instead: Some(rule.instead().to_owned()),
+            ..Finding::new(place, Level::Break, text)
         });
     }
 
@@ -484,37 +463,20 @@ impl<'a> Comparison<'a> {
         if was.is_unknown() {
             return;
         }
-        let rule = Rule::NoSchema;
         let text = if self.asked.is_same_program {
             "it had a schema, and has none now: nothing can be checked".to_owned()
         } else {
             let new = &self.asked.names.new;
             format!("{new} have no schema of it: nothing can be checked")
         };
-        self.report.findings.push(Finding {
-            level: Level::Warning,
-            kind: place.kind,
-            name: place.name.to_owned(),
-            path: ".".to_owned(),
-            rule: Some(rule),
-            cause: None,
-            direction: None,
-            text,
-            instead: Some(rule.instead().to_owned()),
-        });
+        let finding = Finding::new(place, Level::Warning, text).with_rule(Rule::NoSchema);
+        self.report.findings.push(finding);
     }
 
     fn fine(&mut self, place: Place<'_>, path: &str, text: &str) {
         self.report.findings.push(Finding {
-            level: Level::Fine,
-            kind: place.kind,
-            name: place.name.to_owned(),
             path: path.to_owned(),
-            rule: None,
-            cause: None,
-            direction: None,
-            text: text.to_owned(),
-            instead: None,
+            ..Finding::new(place, Level::Fine, text.to_owned())
         });
     }
 }
