@@ -1,6 +1,6 @@
 //! Times as text.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Returns the time of the day in UTC, with milliseconds.
 pub(crate) fn utc() -> String {
@@ -15,6 +15,9 @@ pub(crate) fn time_of_day(time: SystemTime) -> String {
 
 /// Returns the milliseconds since 1970.
 pub(crate) fn milliseconds_of(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    milliseconds(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+pub(crate) fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

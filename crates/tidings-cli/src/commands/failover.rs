@@ -20,6 +20,7 @@ use crate::interrupt::interrupted;
 use crate::output;
 use crate::settings::Settings;
 use crate::terminal::{count, escape};
+use crate::time::milliseconds;
 
 pub(crate) async fn failover(app: &App, args: &Failover) -> anyhow::Result<Exit> {
     let settings = app.settings()?;
@@ -109,8 +110,8 @@ fn print(
 ) -> anyhow::Result<()> {
     if app.is_json() {
         let steps = report.steps.iter().map(|(step, after)| {
-            let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-            (step.to_string().replace(' ', "_"), json!(after))
+            let step = step.to_string().replace(' ', "_");
+            (step, json!(milliseconds(*after)))
         });
         return output::json(&json!({
             "from": from,

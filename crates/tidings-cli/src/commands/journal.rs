@@ -13,6 +13,7 @@ use crate::connect::connect_with;
 use crate::exit::{Exit, Problem};
 use crate::output;
 use crate::terminal::{Cell, Style, age, escape, table};
+use crate::time::{milliseconds, milliseconds_of};
 
 const HEADINGS: [&str; 6] = [
     "NAME",
@@ -164,13 +165,7 @@ fn described(position: JournalPosition) -> String {
 
 /// Returns the first position of this time ago, by the clock of this machine.
 fn ago(time: Duration) -> JournalPosition {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let first = format!("{}-0", now.saturating_sub(time).as_millis());
+    let now = milliseconds_of(SystemTime::now());
+    let first = format!("{}-0", now.saturating_sub(milliseconds(time)));
     first.parse().unwrap_or(JournalPosition::START)
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -11,7 +11,7 @@ use super::tally::Tally;
 use crate::commands::members::short;
 use crate::output::versioned;
 use crate::terminal::{Style, count, cut, escape, escaped_json, paint, paint_slot};
-use crate::time::{milliseconds_of, time_of_day};
+use crate::time::{milliseconds, milliseconds_of, time_of_day};
 
 /// The maximum width of a payload in text. With `--json` it is whole.
 const WIDTH: usize = 2_000;
@@ -125,7 +125,7 @@ impl Printer {
                 "is_missed_unknown": tally.is_unknown,
                 "unreadable": tally.unreadable,
                 "not_printed": tally.not_printed,
-                "took": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                "took": milliseconds(took),
             }}))?);
         }
         Ok(summary(tally, took))
