@@ -104,11 +104,11 @@ pub(crate) fn workers(number: usize) -> String {
 }
 
 /// Returns "1 member" or "2 members".
-pub(crate) fn count(number: usize, what: &str) -> String {
-    match number {
-        1 => format!("1 {what}"),
-        number => format!("{number} {what}s"),
+pub(crate) fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, what: &str) -> String {
+    if number == N::from(1) {
+        return format!("1 {what}");
     }
+    format!("{number} {what}s")
 }
 
 /// Formats a duration in its two largest units: "5s", "3m 12s", "4d 3h".

@@ -131,10 +131,7 @@ fn print(
         app.warn(&escape(problem));
     }
     let members = count(losses.members, "member");
-    let events = count(
-        usize::try_from(losses.received).unwrap_or(usize::MAX),
-        "event",
-    );
+    let events = count(losses.received, "event");
     let unknown = match losses.unknown {
         0 => String::new(),
         unknown => format!("; {}: not yet known", count(unknown, "member")),

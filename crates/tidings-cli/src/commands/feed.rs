@@ -229,8 +229,7 @@ impl Fed {
                 "is_cut_off": self.is_cut_off,
             }));
         }
-        let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let mut text = format!("sent {}", count(number(self.sent), "event"));
+        let mut text = format!("sent {}", count(self.sent, "event"));
         for (number, what) in [
             (self.invalid, "not valid"),
             (self.not_sent, "not sent"),

@@ -97,7 +97,7 @@ async fn ls(app: &App, bus: &Bus, map: &Entries, limit: Option<usize>) -> anyhow
     if failures == 0 {
         return Ok(Exit::Done);
     }
-    let failures = count(usize::try_from(failures)?, "failure");
+    let failures = count(failures, "failure");
     app.warn(&format!(
         "{failures} while the map was read, so entries may be missing (-v shows why)"
     ));

@@ -125,14 +125,13 @@ impl Report {
     }
 
     pub(super) fn text(&self) -> String {
-        let subscribers = usize::try_from(self.subscribers).unwrap_or(usize::MAX);
         let mut lines = vec![format!(
             "{} events of {} bytes in {:.1?}, {}, to {}",
             grouped(self.sent),
             self.size,
             self.took,
             self.shown_rate(),
-            count(subscribers, "subscriber"),
+            count(self.subscribers, "subscriber"),
         )];
         let latency = |quantile| time(self.latencies.value_at_quantile(quantile));
         lines.push(format!(

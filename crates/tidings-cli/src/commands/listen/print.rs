@@ -133,8 +133,7 @@ impl Printer {
 }
 
 fn summary(tally: &Tally, took: Duration) -> String {
-    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let events = count(number(tally.events), "event");
+    let events = count(tally.events, "event");
     let nodes = count(tally.nodes.len(), "node");
     let mut parts = vec![match (tally.missed, tally.is_unknown) {
         (0, false) => "none missed".to_owned(),

@@ -95,8 +95,7 @@ fn connected(health: &HealthInspection) -> String {
     };
     let again = match health.reconnects {
         0 => String::new(),
-        1 => ", 1 reconnect".to_owned(),
-        reconnects => format!(", {reconnects} reconnects"),
+        reconnects => format!(", {}", count(reconnects, "reconnect")),
     };
     format!(", {state} for {}{again}", age(since))
 }
@@ -128,7 +127,8 @@ fn attention(number: u64) -> Style {
 fn handlers(inspection: &Inspection) -> String {
     let rows: Vec<_> = inspection.handlers.iter().map(handler).collect();
     let mut text = table(&HANDLERS, &rows);
-    if let Ok(unlisted @ 1..) = usize::try_from(inspection.unlisted_handlers) {
+    let unlisted = inspection.unlisted_handlers;
+    if unlisted > 0 {
         let _ = write!(text, "\nand {}", count(unlisted, "more handler"));
     }
     text

@@ -118,7 +118,7 @@ pub(crate) fn gaps(facts: &Facts) -> Vec<Finding> {
                 member.name,
                 match missed {
                     0 => "events".to_owned(),
-                    missed => count(usize::try_from(missed).unwrap_or(usize::MAX), "event"),
+                    missed => count(missed, "event"),
                 },
                 last.text
             );
@@ -173,10 +173,7 @@ fn problem_of(handler: &HandlerInspection) -> Option<String> {
         ));
     }
     if handler.timed_out > 0 {
-        let calls = count(
-            usize::try_from(handler.timed_out).unwrap_or(usize::MAX),
-            "call",
-        );
+        let calls = count(handler.timed_out, "call");
         return Some(format!("{calls} of the handler {name} timed out"));
     }
     let slowest = handler.slowest.filter(|slowest| *slowest > SLOW)?;
