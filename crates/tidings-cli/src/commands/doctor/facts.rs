@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use tidings::admin::{ClusterNode, ServerRole};
 use tidings::{Inspection, NodeId, TopologyKind};
 
 use crate::commands::doctor::command::{line_of, redis_cli};
@@ -27,7 +28,7 @@ pub(crate) struct Facts {
     pub(crate) sentinels: Vec<Server>,
     /// The number of hosts in the address.
     pub(crate) hosts: usize,
-    pub(crate) bus: Result<Connected, Refusal>,
+    pub(crate) bus: Result<Echo, String>,
     pub(crate) fleet: Fleet,
     pub(crate) journal: Option<Result<JournalFacts, String>>,
 }
@@ -43,19 +44,10 @@ pub(crate) struct Server {
     pub(crate) state: Result<State, String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Role {
-    Master,
-    Replica,
-    Sentinel,
-    #[default]
-    Unknown,
-}
-
 /// The answers of a server. What it did not say is missing or empty.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    pub(crate) role: Role,
+    pub(crate) role: ServerRole,
     pub(crate) round_trip: Duration,
     /// The time of the server minus the time of this machine, in milliseconds.
     pub(crate) clock_offset: Option<i64>,
@@ -133,23 +125,6 @@ impl fmt::Display for Part {
     }
 }
 
-/// A node of a cluster, as another one sees it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ClusterNode {
-    pub(crate) id: String,
-    pub(crate) address: String,
-    pub(crate) flags: Vec<String>,
-    /// The id of the master of a replica.
-    pub(crate) master: Option<String>,
-    pub(crate) has_slots: bool,
-}
-
-/// The start of the bus of this command.
-#[derive(Debug)]
-pub(crate) struct Connected {
-    pub(crate) echo: Echo,
-}
-
 /// The result of an event that the bus sent.
 #[derive(Debug)]
 pub(crate) enum Echo {
@@ -161,12 +136,6 @@ pub(crate) enum Echo {
     Unknown(String),
     /// It did not come back within this time.
     Missing(Duration),
-}
-
-/// The error of a bus that did not start.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) text: String,
 }
 
 /// The members, and what they say of themselves.
@@ -354,7 +323,7 @@ impl Server {
         Self {
             address: address.to_owned(),
             is_tls: true,
-            is_sentinel: state.role == Role::Sentinel,
+            is_sentinel: state.role == ServerRole::Sentinel,
             state: Ok(state),
         }
     }
@@ -374,9 +343,7 @@ impl Facts {
             servers,
             sentinels,
             hosts: 1,
-            bus: Err(Refusal {
-                text: String::new(),
-            }),
+            bus: Err(String::new()),
             fleet: Fleet::default(),
             journal: None,
         }

@@ -1,8 +1,9 @@
 //! `Finding`: the result of a check, for one server or for all.
 
 use serde::Serialize;
+use tidings::admin::ServerRole;
 
-use crate::commands::doctor::facts::{Facts, Role, Server, State, Unseen};
+use crate::commands::doctor::facts::{Facts, Server, State, Unseen};
 
 /// The severity of a finding, the lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -82,7 +83,7 @@ pub(crate) fn each(facts: &Facts, look: impl Fn(&Server, &State) -> Look) -> Vec
 /// Like [`each`], for masters only.
 pub(crate) fn each_master(facts: &Facts, look: impl Fn(&Server, &State) -> Look) -> Vec<Finding> {
     each(facts, |server, state| match state.role {
-        Role::Master => look(server, state),
+        ServerRole::Master => look(server, state),
         _ => Ok(None),
     })
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use tidings::TopologyKind;
+use tidings::admin::ClusterNode;
 
 use crate::commands::doctor::checks::settings::set;
 use crate::commands::doctor::command::{quoted, redis_cli_at, redis_cli_cluster};
-use crate::commands::doctor::facts::{ClusterNode, Facts};
+use crate::commands::doctor::facts::Facts;
 use crate::commands::doctor::finding::{Finding, each, joined};
 
 const SLOTS: u64 = 16_384;
@@ -175,13 +176,11 @@ mod tests {
     use crate::commands::doctor::facts::{Server, State};
 
     fn cure_for(flags: &str, has_slots: bool) -> String {
-        let node = ClusterNode {
-            id: "a1".to_owned(),
-            address: "10.0.0.8:7000".to_owned(),
-            flags: flags.split(',').map(str::to_owned).collect(),
-            has_slots,
-            ..ClusterNode::default()
-        };
+        let mut node = ClusterNode::default();
+        node.id = "a1".to_owned();
+        node.address = "10.0.0.8:7000".to_owned();
+        node.flags = flags.split(',').map(str::to_owned).collect();
+        node.has_slots = has_slots;
         let state = State {
             nodes: vec![node],
             ..State::default()

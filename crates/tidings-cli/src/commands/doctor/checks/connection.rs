@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::commands::doctor::command::url;
-use crate::commands::doctor::facts::{Echo, Facts, MissingRules, Part, Role, Server};
+use crate::commands::doctor::facts::{Echo, Facts, MissingRules, Part, Server};
 use crate::commands::doctor::finding::{Finding, each, joined};
 use tidings::TopologyKind;
 use tidings::acl::Permissions;
+use tidings::admin::ServerRole;
 
 /// A round trip within one data center is shorter.
 const SLOW: Duration = Duration::from_millis(50);
@@ -67,8 +68,8 @@ pub(crate) fn role(facts: &Facts) -> Vec<Finding> {
     }
     each(facts, |_, state| {
         Ok(Some(match state.role {
-            Role::Master => Finding::ok("the server is the master"),
-            Role::Replica => {
+            ServerRole::Master => Finding::ok("the server is the master"),
+            ServerRole::Replica => {
                 let host = state.info("master_host").unwrap_or("HOST");
                 let port = state.info("master_port").unwrap_or("PORT");
                 let address = url(host, port, facts.is_tls);
@@ -102,17 +103,17 @@ pub(crate) fn bus(facts: &Facts) -> Vec<Finding> {
     match &facts.bus {
         Ok(_) => vec![Finding::ok("a bus starts, and may receive")],
         Err(refusal) => {
-            let text = format!("a bus cannot start: {}", refusal.text);
-            vec![with_rules(facts, Finding::error(text), &refusal.text)]
+            let text = format!("a bus cannot start: {refusal}");
+            vec![with_rules(facts, Finding::error(text), refusal)]
         }
     }
 }
 
 pub(crate) fn echo(facts: &Facts) -> Vec<Finding> {
-    let Ok(connected) = &facts.bus else {
+    let Ok(echo) = &facts.bus else {
         return Vec::new();
     };
-    vec![match &connected.echo {
+    vec![match echo {
         Echo::Received(time) => Finding::ok(format!("receives its own event within {time:.1?}")),
         Echo::Unknown(why) => Finding::skipped(why),
         Echo::NotSent(why) => {
@@ -217,7 +218,7 @@ fn lacking(facts: &Facts, server: &Server, missing: &MissingRules) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::facts::{Refusal, State};
+    use crate::commands::doctor::facts::State;
     use crate::commands::doctor::finding::Severity;
 
     fn cures_of(error: &str) -> Vec<String> {
@@ -226,9 +227,8 @@ mod tests {
             ..State::default()
         };
         let server = Server::with("10.0.0.7:6379", state);
-        let text = error.to_owned();
         let facts = Facts {
-            bus: Err(Refusal { text }),
+            bus: Err(error.to_owned()),
             ..Facts::of(TopologyKind::Standalone, vec![server])
         };
         bus(&facts).remove(0).cures

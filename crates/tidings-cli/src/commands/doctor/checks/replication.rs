@@ -1,10 +1,11 @@
 //! Checks of masters and their replicas.
 
 use tidings::TopologyKind;
+use tidings::admin::ServerRole;
 
 use crate::commands::doctor::checks::settings::{bytes, set};
 use crate::commands::doctor::command::{host_and_port, quoted, redis_cli_at};
-use crate::commands::doctor::facts::{Facts, Role, Server, State};
+use crate::commands::doctor::facts::{Facts, Server, State};
 use crate::commands::doctor::finding::{Finding, each, each_master};
 
 /// Redis's default of `repl-backlog-size`.
@@ -18,7 +19,7 @@ const LARGEST_LAG: u64 = 8 << 20;
 
 pub(crate) fn replica_link(facts: &Facts) -> Vec<Finding> {
     each(facts, |server, state| {
-        if state.role != Role::Replica {
+        if state.role != ServerRole::Replica {
             return Ok(None);
         }
         if state.info("master_link_status")? == "up" {
@@ -121,7 +122,7 @@ fn replicate(master: &Server) -> String {
 
 pub(crate) fn replica_writes(facts: &Facts) -> Vec<Finding> {
     each(facts, |server, state| {
-        if state.role != Role::Replica {
+        if state.role != ServerRole::Replica {
             return Ok(None);
         }
         Ok(Some(if state.config("replica-read-only")? == "yes" {

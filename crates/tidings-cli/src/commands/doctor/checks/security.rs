@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use tidings::admin::ServerRole;
+
 use crate::commands::doctor::checks::sentinel::{auth_pass, master_name};
 use crate::commands::doctor::checks::settings::set;
 use crate::commands::doctor::command::host_and_port;
-use crate::commands::doctor::facts::{Facts, Role, Server, State, Unseen};
+use crate::commands::doctor::facts::{Facts, Server, State, Unseen};
 use crate::commands::doctor::finding::{Finding, each, joined};
 use crate::terminal::age;
 
@@ -34,7 +36,7 @@ pub(crate) fn default_user(facts: &Facts) -> Vec<Finding> {
 fn known_before(facts: &Facts, findings: Vec<Finding>) -> Vec<Finding> {
     let users = facts.answering().filter(|(_, state)| {
         let has_replicas = state.info_number("connected_slaves").unwrap_or(0) > 0;
-        state.role == Role::Replica || has_replicas
+        state.role == ServerRole::Replica || has_replicas
     });
     let mut before: Vec<_> = users.map(|(server, _)| master_auth(server)).collect();
     for sentinel in &facts.sentinels {
@@ -169,12 +171,12 @@ mod tests {
     #[test]
     fn replicas_and_sentinels_get_the_password_before_the_server_asks_for_it() {
         let replica = State {
-            role: Role::Replica,
+            role: ServerRole::Replica,
             is_open: Some(true),
             ..State::default()
         };
         let sentinel = State {
-            role: Role::Sentinel,
+            role: ServerRole::Sentinel,
             master: fields(&[("name", "main")]),
             ..State::default()
         };

@@ -220,14 +220,15 @@ pub(crate) fn count(facts: &Facts) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use tidings::TopologyKind;
+    use tidings::admin::ServerRole;
 
     use super::*;
-    use crate::commands::doctor::facts::{Role, fields};
+    use crate::commands::doctor::facts::fields;
     use crate::commands::doctor::finding::Severity;
 
     fn sentinel(port: u16, master: &[(&str, &str)]) -> Server {
         let state = State {
-            role: Role::Sentinel,
+            role: ServerRole::Sentinel,
             master: fields(master),
             ..State::default()
         };

@@ -6,7 +6,7 @@ use tidings::{Bus, Member, RequestError, ResponseError, StartError, TapItem, Tap
 use tokio::time::timeout;
 
 use crate::app::App;
-use crate::commands::doctor::facts::{Connected, Echo, Fleet, MemberFacts, Refusal, Silence};
+use crate::commands::doctor::facts::{Echo, Fleet, MemberFacts, Silence};
 use crate::commands::doctor::gather::contracts;
 use crate::contract::Exceptions;
 use crate::exit::Problem;
@@ -18,12 +18,11 @@ pub(super) async fn look(
     app: &App,
     bus: Result<Bus, StartError>,
     exceptions: Result<Exceptions, Problem>,
-) -> (Result<Connected, Refusal>, Fleet) {
+) -> (Result<Echo, String>, Fleet) {
     let bus = match bus {
         Ok(bus) => bus,
         Err(error) => {
-            let text = report(&error).to_string();
-            return (Err(Refusal { text }), Fleet::default());
+            return (Err(report(&error).to_string()), Fleet::default());
         }
     };
     let mut fleet = Fleet {
@@ -39,7 +38,7 @@ pub(super) async fn look(
         }
         Err(error) => Err(report(&error).to_string()),
     });
-    (Ok(Connected { echo }), fleet)
+    (Ok(echo), fleet)
 }
 
 fn described(member: &Member) -> MemberFacts {

@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
-use tidings::admin::{self, Admin, ServerRole};
+use tidings::admin::{self, Admin};
 use tidings::{ConnectError, DurableName, report};
 
 use crate::commands::doctor::facts::{
-    ClusterNode, DurableFacts, Fields, JournalFacts, MissingRules, Part, Role, Server, State,
+    DurableFacts, Fields, JournalFacts, MissingRules, Part, Server, State,
 };
 use crate::commands::doctor::gather::is_tls;
 use crate::settings::Settings;
@@ -44,18 +44,13 @@ fn state_of(state: admin::ServerState, user: &str) -> State {
         })
     });
     State {
-        role: match state.role {
-            ServerRole::Master => Role::Master,
-            ServerRole::Replica => Role::Replica,
-            ServerRole::Sentinel => Role::Sentinel,
-            _ => Role::Unknown,
-        },
+        role: state.role,
         round_trip: state.round_trip,
         clock_offset: state.clock_offset,
         info: fields(&state.info),
         config: fields(&settings.config),
         cluster: fields(&state.cluster),
-        nodes: state.nodes.into_iter().map(node).collect(),
+        nodes: state.nodes,
         master: fields(&sentinel.master),
         quorum_problem: sentinel.quorum_problem,
         is_open: settings
@@ -88,16 +83,6 @@ fn fields(fields: &admin::Fields) -> Fields {
     pairs
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
-}
-
-fn node(node: admin::ClusterNode) -> ClusterNode {
-    ClusterNode {
-        id: node.id,
-        address: node.address,
-        flags: node.flags,
-        master: node.master,
-        has_slots: node.has_slots,
-    }
 }
 
 fn missing_rules(user: &str, missing: &admin::MissingPermissions) -> MissingRules {
