@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::api::Failure;
+use super::contracts::cut;
 use super::guard::only;
 use super::limits;
 use crate::output;
@@ -206,16 +207,8 @@ impl Display for Quoted<'_> {
 
 fn line(by: Peer, what: &str, result: &str) -> String {
     let time = humantime::format_rfc3339_millis(SystemTime::now());
-    let (what, result) = (cut(what), cut(result));
+    let (what, result) = (cut(what, LINE), cut(result, LINE));
     format!("{time} {} {}: {}", by.0, escape(what), escape(result))
-}
-
-fn cut(text: &str) -> String {
-    let mut cut: String = text.chars().take(LINE).collect();
-    if cut.len() < text.len() {
-        cut.push('…');
-    }
-    cut
 }
 
 /// Parses JSON that a person has typed. Fails if a whole number in it would be rounded.

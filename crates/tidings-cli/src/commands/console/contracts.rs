@@ -241,7 +241,7 @@ pub(super) fn panicked(_: tokio::task::JoinError) -> Failure {
 }
 
 /// Returns a text with at most this many characters.
-fn cut(text: &str, most: usize) -> String {
+pub(super) fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
