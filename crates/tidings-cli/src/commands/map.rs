@@ -14,7 +14,7 @@ use crate::output;
 use crate::payload;
 use crate::terminal::{Style, count, escape, escaped_json, table};
 
-type Entries = SharedMap<String, Value>;
+pub(crate) type Entries = SharedMap<String, Value>;
 
 pub(crate) async fn map(app: &App, action: &MapAction) -> anyhow::Result<Exit> {
     let (MapAction::Get { name, .. }
@@ -109,13 +109,9 @@ fn keys(number: usize) -> String {
 }
 
 async fn remove(app: &App, map: &Entries, key: &String) -> anyhow::Result<()> {
-    match map.get(key).await {
-        Ok(None) => return Err(no_key(map, key).into()),
-        Err(error @ LoadError::Unread { .. }) => return Err(error.into()),
-        // An entry that cannot be decoded can be removed.
-        Ok(Some(_)) | Err(_) => {}
+    if !remove_entry(map, key).await? {
+        return Err(no_key(map, key).into());
     }
-    map.remove(key).await?;
     if app.is_json() {
         return output::json(&json!({ "map": map.name(), "key": key, "value": null }));
     }
@@ -124,6 +120,16 @@ async fn remove(app: &App, map: &Entries, key: &String) -> anyhow::Result<()> {
         escape(key),
         escape(map.name())
     ))
+}
+
+/// Removes an entry, also one that cannot be decoded. Returns false if there is none.
+pub(crate) async fn remove_entry(map: &Entries, key: &String) -> anyhow::Result<bool> {
+    match map.get(key).await {
+        Ok(None) => return Ok(false),
+        Err(error @ LoadError::Unread { .. }) => return Err(error.into()),
+        Ok(Some(_)) | Err(_) => map.remove(key).await?,
+    }
+    Ok(true)
 }
 
 fn entry(map: &Entries, key: &str, value: &Value) -> Value {

@@ -8,12 +8,13 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidings::admin::{Admin, StoredKind};
-use tidings::{Bus, LoadError, MapPage, SharedMap, Snapshot, report};
+use tidings::{Bus, LoadError, MapPage, Snapshot, report};
 
 use super::api::Failure;
 use super::limits::PREVIEW;
 use super::mask::Secrecy;
 use super::row::is_small;
+use crate::commands::map::Entries;
 use crate::time::milliseconds_of;
 
 /// The maximum number of entries that are shown of one page of a map. Redis returns about 500, or all
@@ -44,8 +45,6 @@ pub(super) struct MapQuery {
     cursor: String,
     key: Option<String>,
 }
-
-pub(super) type Entries = SharedMap<String, Value>;
 
 impl Store {
     pub(super) fn new(bus: Bus, admin: Admin, secrecy: Secrecy) -> Self {

@@ -10,7 +10,8 @@ use tidings::{Shared, Snapshot};
 
 use super::api::Failure;
 use super::changes::{self, Made, Quoted};
-use super::stored::{Entries, Store, invalid};
+use super::stored::{Store, invalid};
+use crate::commands::map::{Entries, remove_entry};
 use crate::commands::state::{overtaken, set_at};
 
 /// A change of a shared value that is at this version. New values are JSON as a text, so that no browser
@@ -140,11 +141,10 @@ impl Store {
                 })
             }
             MapChange::Remove { key, .. } => {
-                if map.get(key).await.map_err(Error::new)?.is_none() {
+                if !remove_entry(&map, key).await? {
                     let error = format!("the map has no key `{key}`");
                     return Err(Failure::new(StatusCode::NOT_FOUND, error));
                 }
-                map.remove(key).await.map_err(Error::new)?;
                 Ok(Made {
                     text: "done".to_owned(),
                     answer: json!({ "key": key, "value": null }),

@@ -340,6 +340,20 @@ async fn a_value_is_set_only_at_the_version_that_was_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_cannot_be_decoded_is_removed() {
+    let fleet = Fleet::start().await;
+    let key = "tidings:{shop}:map:users";
+    fleet.redis.command(&["HSET", key, "7", "foreign"]).await;
+    let console = Console::start(&fleet, &["--allow-write"]);
+    let remove = || {
+        let body = json!({ "do": "remove", "name": "users", "key": "7" });
+        change(&console, "/api/state/map", &body).status
+    };
+    assert_eq!(remove(), 200);
+    assert_eq!(remove(), 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn entries_of_maps_and_counters_are_changed() {
     let fleet = Fleet::start().await;
     let bus = fleet.member("api-1").await;
