@@ -112,7 +112,7 @@ fn raw(bytes: &[u8], is_text: bool) -> (String, bool) {
     // The end may have cut a character.
     let text = match std::str::from_utf8(start) {
         Ok(text) => Some(text),
-        Err(error) if error.error_len().is_none() => {
+        Err(error) if start.len() < bytes.len() && error.error_len().is_none() => {
             std::str::from_utf8(&start[..error.valid_up_to()]).ok()
         }
         Err(_) => None,
@@ -178,6 +178,7 @@ mod tests {
         assert_eq!(raw(b"{\"a\":1}", true), ("{\"a\":1}".to_owned(), false));
         assert_eq!(raw(b"\x81\xa1a", false), ("81a161".to_owned(), true));
         assert_eq!(raw(b"\xff", true), ("ff".to_owned(), true));
+        assert_eq!(raw(b"a\xc3", true), ("61c3".to_owned(), true));
         let long = "ä".repeat(RAW);
         assert_eq!(raw(long.as_bytes(), true), ("ä".repeat(RAW / 2), false));
         let odd = format!("a{long}");
