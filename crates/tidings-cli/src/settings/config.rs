@@ -19,39 +19,26 @@ const OTHERS: u32 = 0o077;
 const WITHOUT_HOME: &str = "~/.config/tidings/config.toml (HOME is not set)";
 
 /// The contexts of the user.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Config {
+    #[serde(skip)]
     pub(crate) path: PathBuf,
     /// The name of the default context.
     pub(crate) context: Option<String>,
+    #[serde(default)]
     pub(crate) contexts: BTreeMap<String, Context>,
 }
 
 /// An address with its namespace, by name.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Context {
     pub(crate) url: Address,
     pub(crate) namespace: Option<String>,
     pub(crate) password_file: Option<PathBuf>,
+    #[serde(default)]
     pub(crate) protect: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConfigFile {
-    context: Option<String>,
-    #[serde(default)]
-    contexts: BTreeMap<String, ContextTable>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ContextTable {
-    url: String,
-    namespace: Option<String>,
-    password_file: Option<PathBuf>,
-    #[serde(default)]
-    protect: bool,
 }
 
 impl Config {
@@ -77,21 +64,10 @@ impl Config {
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, Problem> {
-        let file: ConfigFile =
-            toml::from_str(text).map_err(|error| not_parsed(path, text, &error))?;
-        let contexts = file.contexts.into_iter().map(|(name, table)| {
-            let context = Context {
-                url: Address::new(table.url),
-                namespace: table.namespace,
-                password_file: table.password_file,
-                protect: table.protect,
-            };
-            (name, context)
-        });
+        let config: Self = toml::from_str(text).map_err(|error| not_parsed(path, text, &error))?;
         Ok(Self {
             path: path.to_owned(),
-            context: file.context,
-            contexts: contexts.collect(),
+            ..config
         })
     }
 

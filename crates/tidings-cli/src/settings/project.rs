@@ -15,23 +15,16 @@ use crate::terminal::escape;
 const FILE: &str = "tidings.toml";
 
 /// The settings of a project.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Project {
+    #[serde(skip)]
     pub(crate) path: PathBuf,
     pub(crate) url: Option<Address>,
     pub(crate) context: Option<String>,
     pub(crate) namespace: Option<String>,
     /// Not parsed: most commands do not need it.
     pub(crate) contract: Option<toml::Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProjectFile {
-    url: Option<String>,
-    context: Option<String>,
-    namespace: Option<String>,
-    contract: Option<toml::Value>,
 }
 
 /// The table `contract`. A text is the file.
@@ -63,32 +56,26 @@ impl Project {
     }
 
     fn parse(path: PathBuf, text: &str) -> Result<Self, Problem> {
-        let file: ProjectFile = toml::from_str(text).map_err(|error| {
+        let project: Self = toml::from_str(text).map_err(|error| {
             not_parsed(&path, text, &error).help(
                 "a project's file can have `namespace`, `contract`, and `context` or `url`; passwords \
                  belong in a context of ~/.config/tidings/config.toml",
             )
         })?;
-        let url = file.url.map(Address::new);
         let shown = path.display();
-        if url.as_ref().is_some_and(Address::has_credentials) {
+        let url = project.url.as_ref();
+        if url.is_some_and(Address::has_credentials) {
             let text = format!("the address in {shown} has a user, a password or options");
             return Err(Problem::usage(text).help(
                 "a project's file is shared: name a `context` there, and describe it in \
                  ~/.config/tidings/config.toml",
             ));
         }
-        if url.is_some() && file.context.is_some() {
+        if url.is_some() && project.context.is_some() {
             let text = format!("{shown} has both `url` and `context`, and one address is used");
             return Err(Problem::usage(text).help("remove one of them"));
         }
-        Ok(Self {
-            url,
-            context: file.context,
-            namespace: file.namespace,
-            contract: file.contract,
-            path,
-        })
+        Ok(Self { path, ..project })
     }
 
     /// Returns what it says about its contract.
