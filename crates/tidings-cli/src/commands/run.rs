@@ -32,7 +32,7 @@ pub(crate) async fn run(app: &App, run: &Run) -> anyhow::Result<Exit> {
     output.log(app.global.verbose);
     let result = supervise(run, &output).await;
     match &result {
-        Ok(stopped) => output.message(&Message::from(*stopped)),
+        Ok(stopped) => output.message(&Message::Stopped(*stopped)),
         Err(error) if output.is_json() => output.message(&Message::error(error)),
         Err(_) => {}
     }
