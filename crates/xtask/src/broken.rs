@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::install::REDIS;
-use crate::tool::{Tool, cargo, repository, tool};
+use crate::tool::{Tool, cargo, repository, text, tool};
 
 /// The folder of the patches. Before the patch, each file names the tests that must fail, each on a
 /// line that begins with [`TEST`]: the binary and the test's name, as nextest prints them.
@@ -262,10 +262,6 @@ impl Copy {
             .args(["--", "--exact"])
             .args(tests.iter().map(|test| &test.name)))
     }
-}
-
-fn text(path: &Path) -> Result<&str> {
-    path.to_str().context("the path is not UTF-8")
 }
 
 #[cfg(test)]

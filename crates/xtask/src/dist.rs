@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::tool::{ORDINARY, cargo, repository, target, tool};
+use crate::tool::{ORDINARY, cargo, repository, target, text, tool};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -130,11 +130,6 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     let copied = fs::copy(from, to);
     copied.with_context(|| format!("cannot copy {}", from.display()))?;
     Ok(())
-}
-
-fn text(path: &Path) -> Result<&str> {
-    path.to_str()
-        .with_context(|| format!("{} is not UTF-8", path.display()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `cargo xtask faults`: how tidings and other libraries handle faults on this machine.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::install::REDIS;
 use crate::peers::prepare_for_faults;
@@ -21,19 +21,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         .args(["--quiet", "--locked"])
         .args(["--package", "tidings-faults", "--features", "peers", "--"])
         .args(arguments.iter().cloned());
-    let status = program.run()?;
-    ensure!(status.success(), "the fault program ended with {status}");
-    Ok(())
+    program.succeed()
 }
 
 /// Builds the server whose workers are replaced under load.
 fn build_server() -> Result<()> {
-    let build = cargo("build").args(["--quiet", "--locked"]).args([
-        "--package",
-        "tidings-supervisor",
-        "--example",
-        "server",
-    ]);
-    ensure!(build.run()?.success(), "`{build}` failed");
-    Ok(())
+    let build = cargo("build").args(["--quiet", "--locked"]);
+    let build = build.args(["--package", "tidings-supervisor", "--example", "server"]);
+    build.succeed()
 }

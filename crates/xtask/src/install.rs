@@ -68,12 +68,7 @@ impl Package {
         for apt in [&["update"][..], &["install", "-y", self.name]] {
             let command = apt_get(is_root).args(apt.iter().copied());
             println!("installing {}: {command}", self.name);
-            let status = command.run().with_context(missing)?;
-            ensure!(
-                status.success(),
-                "`{command}` ended with {status}; {}",
-                missing()
-            );
+            command.succeed().with_context(missing)?;
         }
         ensure!(self.is_installed(), missing());
         Ok(())

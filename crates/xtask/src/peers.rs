@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::tool::{Tool, has, repository, tool};
 
@@ -139,11 +139,7 @@ fn prepare_python() -> Result<()> {
 
 fn run(tool: &Tool) -> Result<()> {
     eprintln!("preparing peers: {tool}");
-    let status = tool.run()?;
-    if !status.success() {
-        bail!("`{tool}` failed");
-    }
-    Ok(())
+    tool.succeed()
 }
 
 fn prepared(name: &str) -> PathBuf {

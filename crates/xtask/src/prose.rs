@@ -162,7 +162,7 @@ fn unverified(page: &Path, kind: &CodeBlockKind<'_>) -> Option<String> {
 fn is_shown(page: &Path, name: &str) -> bool {
     let call = format!("shown(\"{}\", \"{name}\")", page.display());
     let search = tool("git").args(["grep", "--quiet", "--fixed-strings", &call, "--", TESTS]);
-    search.run().is_ok_and(|status| status.success())
+    search.succeed().is_ok()
 }
 
 /// Returns what is wrong with the words of a text.

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use crate::tool::{ORDINARY, cargo, repository, tool};
+use crate::tool::{ORDINARY, cargo, repository, text, tool};
 
 /// The crates that part one uses, with those that they and their tests need.
 const CRATES: [&str; 6] = [
@@ -67,9 +67,4 @@ fn unpack_crates(folder: &Path) -> Result<()> {
     // Until they are published, one packaged crate finds the others so.
     fs::create_dir_all(folder.join(".cargo"))?;
     Ok(fs::write(folder.join(".cargo/config.toml"), patches)?)
-}
-
-fn text(path: &Path) -> Result<&str> {
-    path.to_str()
-        .with_context(|| format!("{} is not UTF-8", path.display()))
 }

@@ -88,16 +88,10 @@ impl Tool {
         self
     }
 
-    /// Runs it with the input and output of this process.
-    pub(crate) fn run(&self) -> Result<ExitStatus> {
-        self.command()
-            .status()
-            .with_context(|| format!("cannot run `{self}`"))
-    }
-
-    /// Runs it as [`run`](Self::run) does, and fails if it does.
+    /// Runs it with the input and output of this process, and fails if it does.
     pub(crate) fn succeed(&self) -> Result<()> {
-        let status = self.run()?;
+        let status = self.command().status();
+        let status = status.with_context(|| format!("cannot run `{self}`"))?;
         ensure!(status.success(), "`{self}` ended with {status}");
         Ok(())
     }
@@ -170,6 +164,12 @@ pub(crate) fn repository() -> &'static Path {
         .ancestors()
         .nth(2)
         .expect("this crate is two folders below the repository's root")
+}
+
+/// Returns a path as an argument.
+pub(crate) fn text(path: &Path) -> Result<&str> {
+    path.to_str()
+        .with_context(|| format!("{} is not UTF-8", path.display()))
 }
 
 /// The folder in which cargo builds.
