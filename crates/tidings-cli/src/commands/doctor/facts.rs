@@ -1,17 +1,13 @@
 //! The facts that the checks look at, as plain values.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
-use tidings::admin::{ClusterNode, ServerRole};
+use tidings::admin::{ClusterNode, Fields, MissingPermissions, ServerRole};
 use tidings::{Inspection, NodeId, TopologyKind};
 
 use crate::commands::doctor::command::{line_of, redis_cli};
 pub(crate) use crate::contract::Finding as Change;
-
-/// The names and values of one answer of a server.
-pub(crate) type Fields = BTreeMap<String, String>;
 
 /// Everything that is known about the servers, the namespace and its members.
 #[derive(Debug)]
@@ -80,49 +76,9 @@ pub(crate) struct State {
     /// The other databases that have keys of the namespace.
     pub(crate) databases: Option<Vec<u64>>,
     /// The permissions that the user lacks for a part of the library.
-    pub(crate) missing: Option<Vec<MissingRules>>,
+    pub(crate) missing: Option<Vec<MissingPermissions>>,
     /// The commands that the user may not use, with the error.
     pub(crate) denied: BTreeMap<String, String>,
-}
-
-/// The rules that a user lacks for a part of the library.
-#[derive(Clone, Debug)]
-pub(crate) struct MissingRules {
-    pub(crate) user: String,
-    pub(crate) part: Part,
-    /// True if the user may use the rest of the part.
-    pub(crate) is_partial: bool,
-    pub(crate) rules: Vec<String>,
-}
-
-/// A part of the library that needs permissions of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    Members,
-    Shared,
-    Counters,
-    Journal,
-    /// Of a newer version.
-    Other,
-}
-
-impl Part {
-    /// Without the member list, the others do not see a bus.
-    pub(crate) fn is_always_used(self) -> bool {
-        self == Self::Members
-    }
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Members => "the member list",
-            Self::Shared => "shared values and maps",
-            Self::Counters => "counters",
-            Self::Journal => "a journal",
-            Self::Other => "a part of the library",
-        })
-    }
 }
 
 /// The result of an event that the bus sent.
@@ -353,8 +309,5 @@ impl Facts {
 /// The fields of an answer.
 #[cfg(test)]
 pub(crate) fn fields(pairs: &[(&str, &str)]) -> Fields {
-    let pairs = pairs.iter();
-    pairs
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().copied().collect()
 }

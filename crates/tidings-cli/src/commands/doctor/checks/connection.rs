@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::commands::doctor::command::url;
-use crate::commands::doctor::facts::{Echo, Facts, MissingRules, Part, Server};
+use crate::commands::doctor::facts::{Echo, Facts, Server, State};
 use crate::commands::doctor::finding::{Finding, each, joined};
 use tidings::TopologyKind;
 use tidings::acl::Permissions;
-use tidings::admin::ServerRole;
+use tidings::admin::{MissingPermissions, Part, ServerRole};
 
 /// A round trip within one data center is shorter.
 const SLOW: Duration = Duration::from_millis(50);
@@ -192,7 +192,7 @@ pub(crate) fn permissions(facts: &Facts) -> Vec<Finding> {
             continue;
         };
         for missing in all {
-            findings.push(lacking(facts, server, missing).at(server));
+            findings.push(lacking(facts, server, state, missing).at(server));
         }
     }
     if findings.is_empty() && facts.answering().next().is_some() {
@@ -202,9 +202,16 @@ pub(crate) fn permissions(facts: &Facts) -> Vec<Finding> {
 }
 
 /// A user may be meant not to use a part.
-fn lacking(facts: &Facts, server: &Server, missing: &MissingRules) -> Finding {
-    let (user, part) = (missing.user.as_str(), missing.part);
-    let is_used = part.is_always_used() || (part == Part::Journal && facts.has_journal());
+fn lacking(facts: &Facts, server: &Server, state: &State, missing: &MissingPermissions) -> Finding {
+    let user = state.user.as_str();
+    let (part, is_used) = match missing.part {
+        // Without it, the others do not see a bus.
+        Part::Members => ("the member list", true),
+        Part::Shared => ("shared values and maps", false),
+        Part::Counters => ("counters", false),
+        Part::Journal => ("a journal", facts.has_journal()),
+        _ => ("a part of the library", false),
+    };
     if !missing.is_partial && !is_used {
         return Finding::ok(format!("the user {user} may not use {part}"));
     }
@@ -218,7 +225,6 @@ fn lacking(facts: &Facts, server: &Server, missing: &MissingRules) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::doctor::facts::State;
     use crate::commands::doctor::finding::Severity;
 
     fn cures_of(error: &str) -> Vec<String> {

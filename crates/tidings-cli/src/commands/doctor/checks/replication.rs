@@ -196,22 +196,21 @@ pub(crate) fn backlog(facts: &Facts) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::doctor::facts::fields;
 
     #[test]
     fn the_replicas_are_read_from_the_lines_of_their_master() {
-        let mut state = State::default();
-        let mut line = |name: &str, value: &str| {
-            state.info.insert(name.to_owned(), value.to_owned());
+        let first = "ip=10.0.0.8,port=6379,state=online,offset=14,lag=12";
+        let second = "ip=::1,port=6380,state=wait_bgsave,offset=0,lag=0";
+        let info = [
+            ("slave0", first),
+            ("slave1", second),
+            ("slave_expires_tracked_keys", "0"),
+        ];
+        let state = State {
+            info: fields(&info),
+            ..State::default()
         };
-        line(
-            "slave0",
-            "ip=10.0.0.8,port=6379,state=online,offset=14,lag=12",
-        );
-        line(
-            "slave1",
-            "ip=::1,port=6380,state=wait_bgsave,offset=0,lag=0",
-        );
-        line("slave_expires_tracked_keys", "0");
         let replicas: Vec<_> = replicas(&state).collect();
         assert_eq!(replicas.len(), 2);
         assert_eq!(replicas[0].address, "10.0.0.8:6379");

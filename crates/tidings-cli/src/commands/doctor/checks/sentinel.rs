@@ -75,7 +75,7 @@ pub(crate) fn master(facts: &Facts) -> Vec<Finding> {
     let mut votes: BTreeMap<String, Vec<Voter<'_>>> = BTreeMap::new();
     let (mut findings, mut unknown) = (Vec::new(), Vec::new());
     for (sentinel, state) in answering(facts) {
-        let field = |name: &str| state.master.get(name).map_or("", String::as_str);
+        let field = |name: &str| state.master.get(name).unwrap_or_default();
         if field("ip").is_empty() || field("port").is_empty() {
             let reason = state.denied.get("SENTINEL MASTER").map(String::as_str);
             let reason = reason.unwrap_or("the sentinel does not say its master");
@@ -141,7 +141,7 @@ type Voter<'a> = (&'a Server, &'a State);
 
 /// The commands that have a sentinel watch the master of another one, with the same settings.
 fn watch(sentinel: &Server, name: &str, model: &State, has_password: bool) -> String {
-    let field = |name: &str| model.master.get(name).map_or("", String::as_str);
+    let field = |name: &str| model.master.get(name).unwrap_or_default();
     let (ip, port, quorum) = (field("ip"), field("port"), field("quorum"));
     let mut commands = vec![
         sentinel.cli(&["SENTINEL", "REMOVE", name]),
@@ -169,7 +169,7 @@ pub(super) fn auth_pass(sentinel: &Server, name: &str) -> String {
 }
 
 pub(super) fn master_name(state: &State) -> &str {
-    state.master.get("name").map_or("mymaster", String::as_str)
+    state.master.get("name").unwrap_or("mymaster")
 }
 
 pub(crate) fn quorum(facts: &Facts) -> Vec<Finding> {

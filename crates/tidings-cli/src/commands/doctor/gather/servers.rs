@@ -5,9 +5,7 @@ use std::time::SystemTime;
 use tidings::admin::{self, Admin};
 use tidings::{ConnectError, DurableName, report};
 
-use crate::commands::doctor::facts::{
-    DurableFacts, Fields, JournalFacts, MissingRules, Part, Server, State,
-};
+use crate::commands::doctor::facts::{DurableFacts, JournalFacts, Server, State};
 use crate::commands::doctor::gather::is_tls;
 use crate::settings::Settings;
 
@@ -32,7 +30,6 @@ pub(super) async fn look(admin: &Admin, settings: &Settings) -> Result<Vec<Serve
 fn state_of(state: admin::ServerState, user: &str) -> State {
     let settings = state.settings.unwrap_or_default();
     let sentinel = state.sentinel.unwrap_or_default();
-    let user = settings.user.unwrap_or_else(|| user.to_owned());
     let names = settings.durable_names.into_iter().map(durable_name);
     let journal = settings.has_journal.filter(|has| *has).map(|_| {
         let info = settings
@@ -47,11 +44,11 @@ fn state_of(state: admin::ServerState, user: &str) -> State {
         role: state.role,
         round_trip: state.round_trip,
         clock_offset: state.clock_offset,
-        info: fields(&state.info),
-        config: fields(&settings.config),
-        cluster: fields(&state.cluster),
+        info: state.info,
+        config: settings.config,
+        cluster: state.cluster,
         nodes: state.nodes,
-        master: fields(&sentinel.master),
+        master: sentinel.master,
         quorum_problem: sentinel.quorum_problem,
         is_open: settings
             .default_user
@@ -65,38 +62,13 @@ fn state_of(state: admin::ServerState, user: &str) -> State {
         databases: settings.other_databases,
         has_journal: settings.has_journal,
         journal,
-        missing: settings.missing.map(|missing| {
-            let missing = missing.iter();
-            missing.map(|it| missing_rules(&user, it)).collect()
-        }),
-        user,
+        missing: settings.missing,
+        user: settings.user.unwrap_or_else(|| user.to_owned()),
         denied: state
             .denied
             .into_iter()
             .map(|denied| (denied.command.to_owned(), denied.error))
             .collect(),
-    }
-}
-
-fn fields(fields: &admin::Fields) -> Fields {
-    let pairs = fields.iter();
-    pairs
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
-}
-
-fn missing_rules(user: &str, missing: &admin::MissingPermissions) -> MissingRules {
-    MissingRules {
-        user: user.to_owned(),
-        part: match missing.part {
-            admin::Part::Members => Part::Members,
-            admin::Part::Shared => Part::Shared,
-            admin::Part::Counters => Part::Counters,
-            admin::Part::Journal => Part::Journal,
-            _ => Part::Other,
-        },
-        is_partial: missing.is_partial,
-        rules: missing.rules.clone(),
     }
 }
 
