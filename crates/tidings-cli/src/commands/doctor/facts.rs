@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidings::admin::{ClusterNode, Fields, MissingPermissions, ServerRole};
-use tidings::{Inspection, NodeId, TopologyKind};
+use tidings::{Inspection, Member, NodeId, TopologyKind};
 
 use crate::commands::doctor::command::{line_of, redis_cli};
 pub(crate) use crate::contract::Finding as Change;
@@ -97,7 +97,7 @@ pub(crate) enum Echo {
 /// The members, and what they say of themselves.
 #[derive(Debug, Default)]
 pub(crate) struct Fleet {
-    pub(crate) members: Option<Result<Vec<MemberFacts>, String>>,
+    pub(crate) members: Option<Result<Vec<Member>, String>>,
     pub(crate) inspections: BTreeMap<NodeId, Inspection>,
     /// The members without an inspection, and the reason.
     pub(crate) without: BTreeMap<NodeId, Silence>,
@@ -127,16 +127,6 @@ pub(crate) enum Silence {
     NoAnswer,
     /// It gives no inspections.
     Disabled,
-}
-
-/// A member, as it describes itself.
-#[derive(Clone, Debug)]
-pub(crate) struct MemberFacts {
-    pub(crate) id: NodeId,
-    pub(crate) name: String,
-    pub(crate) role: Option<String>,
-    pub(crate) version: Option<String>,
-    pub(crate) has_journal: bool,
 }
 
 /// The journal of the namespace.
@@ -181,7 +171,7 @@ impl Facts {
         journal.is_some_and(|journal| !journal.names.is_empty())
     }
 
-    pub(crate) fn members(&self) -> &[MemberFacts] {
+    pub(crate) fn members(&self) -> &[Member] {
         match &self.fleet.members {
             Some(Ok(members)) => members,
             _ => &[],

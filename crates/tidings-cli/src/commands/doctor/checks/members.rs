@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
-use tidings::{HandlerInspection, Inspection};
+use tidings::{HandlerInspection, Inspection, Member};
 
 use crate::commands::doctor::command::quoted;
-use crate::commands::doctor::facts::{Facts, MemberFacts, Silence};
+use crate::commands::doctor::facts::{Facts, Silence};
 use crate::commands::doctor::finding::{Finding, joined};
 use crate::terminal::{age, count};
 
@@ -21,7 +21,7 @@ const SLOW: Duration = Duration::from_secs(5);
 const FAR_BEHIND: Duration = Duration::from_secs(10);
 
 /// The members with their inspections.
-fn inspected(facts: &Facts) -> impl Iterator<Item = (&MemberFacts, &Inspection)> {
+fn inspected(facts: &Facts) -> impl Iterator<Item = (&Member, &Inspection)> {
     let all = facts.members().iter();
     all.filter_map(|member| Some((member, facts.fleet.inspections.get(&member.id)?)))
 }
@@ -30,7 +30,7 @@ fn inspected(facts: &Facts) -> impl Iterator<Item = (&MemberFacts, &Inspection)>
 fn each(
     facts: &Facts,
     ok: &str,
-    look: impl Fn(&MemberFacts, &Inspection) -> Option<Finding>,
+    look: impl Fn(&Member, &Inspection) -> Option<Finding>,
 ) -> Vec<Finding> {
     let mut inspected = inspected(facts).peekable();
     if inspected.peek().is_none() {
@@ -221,7 +221,7 @@ pub(crate) fn versions(facts: &Facts) -> Vec<Finding> {
     }
     let library = inspected(facts).map(|(member, it)| (it.version.as_str(), member));
     let mut findings: Vec<_> = differing("tidings", library).into_iter().collect();
-    let mut roles: BTreeMap<&str, Vec<&MemberFacts>> = BTreeMap::new();
+    let mut roles: BTreeMap<&str, Vec<&Member>> = BTreeMap::new();
     for member in facts.members() {
         roles
             .entry(member.role.as_deref().unwrap_or_default())
@@ -245,7 +245,7 @@ pub(crate) fn versions(facts: &Facts) -> Vec<Finding> {
 
 fn differing<'a>(
     what: impl Display,
-    versions: impl Iterator<Item = (&'a str, &'a MemberFacts)>,
+    versions: impl Iterator<Item = (&'a str, &'a Member)>,
 ) -> Option<Finding> {
     let mut by_version: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (version, member) in versions {
@@ -306,6 +306,6 @@ pub(crate) fn journal_use(facts: &Facts) -> Vec<Finding> {
     vec![Finding::error(text).cure("give all processes `BusBuilder::journal`")]
 }
 
-fn log_of(member: &MemberFacts) -> String {
+fn log_of(member: &Member) -> String {
     format!("look at the log of {}", quoted(&member.name))
 }

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use tidings::{Bus, Member, RequestError, ResponseError, StartError, TapItem, TapOptions, report};
+use tidings::{Bus, RequestError, ResponseError, StartError, TapItem, TapOptions, report};
 use tokio::time::timeout;
 
 use crate::app::App;
-use crate::commands::doctor::facts::{Echo, Fleet, MemberFacts, Silence};
+use crate::commands::doctor::facts::{Echo, Fleet, Silence};
 use crate::commands::doctor::gather::contracts;
 use crate::contract::Exceptions;
 use crate::exit::Problem;
@@ -34,21 +34,11 @@ pub(super) async fn look(
     fleet.members = Some(match bus.members().await {
         Ok(members) => {
             fleet.contracts = contracts::look(&bus, &members, &fleet.inspections, exceptions).await;
-            Ok(members.iter().map(described).collect())
+            Ok(members)
         }
         Err(error) => Err(report(&error).to_string()),
     });
     (Ok(echo), fleet)
-}
-
-fn described(member: &Member) -> MemberFacts {
-    MemberFacts {
-        id: member.id,
-        name: member.name.clone(),
-        role: member.role.clone(),
-        version: member.version.clone(),
-        has_journal: member.has_journal,
-    }
 }
 
 /// Asks all members for their inspection. The request comes back to this bus, too: its own echo.
