@@ -35,7 +35,8 @@ const NEGATIVE_TTL: Duration = Duration::from_secs(30);
 #[must_use = "it is for `map_with`"]
 pub struct MapOptions {
     pub(super) capacity: usize,
-    ttl: Option<Duration>,
+    /// Without it, loaded entries have a default, and set ones do not expire.
+    pub(super) ttl: Option<Duration>,
     negative_ttl: Option<Duration>,
 }
 
@@ -80,11 +81,6 @@ impl MapOptions {
     pub fn negative_ttl(mut self, time: Duration) -> Self {
         self.negative_ttl = Some(clamped(time));
         self
-    }
-
-    /// The time to live of an entry that was set.
-    pub(super) fn set_ttl(&self) -> Option<Duration> {
-        self.ttl
     }
 
     /// The time to live of an entry that was loaded.

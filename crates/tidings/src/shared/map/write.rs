@@ -46,7 +46,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
         let field = self.field(key)?;
         let new = NewValue {
             encoded: Some(self.encoded(&field, value)?),
-            ttl: self.options.set_ttl(),
+            ttl: self.options.ttl,
             condition: WriteCondition::Always,
             since: self.lock().invalid.last(),
         };
@@ -89,7 +89,7 @@ impl<K: Key, V: Shareable> MapReplica<K, V> {
             };
             let new = NewValue {
                 encoded: Some((payload, Arc::clone(&*value))),
-                ttl: self.options.set_ttl(),
+                ttl: self.options.ttl,
                 condition: WriteCondition::IfNonce(old.nonce.to_string()),
                 since,
             };
