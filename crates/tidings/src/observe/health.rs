@@ -294,7 +294,7 @@ impl HealthState {
         Self {
             counts,
             connection: watch::Sender::new(Connection::Connecting),
-            level: Level::of_receiving(),
+            level: Level::count("tidings_up", "buses of this process that receive"),
             address,
             topology,
             journal,

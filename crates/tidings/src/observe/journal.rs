@@ -117,9 +117,18 @@ impl JournalMeter {
                 "tidings_journal_trims_total",
                 "how often this process removed entries",
             ),
-            bytes: Level::of_journal_bytes(),
-            behind: Level::of_journal_behind(),
-            reach: Level::of_journal_reach(),
+            bytes: Level::bytes(
+                "tidings_journal_bytes",
+                "memory of Redis that the journal uses",
+            ),
+            behind: Level::seconds(
+                "tidings_journal_behind_seconds",
+                "time between the last entry read and the last one of the journal",
+            ),
+            reach: Level::seconds(
+                "tidings_journal_reach_seconds",
+                "time before the last entry of the journal within which no event was removed",
+            ),
         }
     }
 

@@ -137,18 +137,19 @@ pub(crate) struct Change {
 const TICK: f64 = 1.0 / 1024.0;
 
 impl Level {
-    /// 1 while the bus receives.
-    pub(crate) fn of_receiving() -> Self {
-        const NAME: &str = "tidings_up";
-        describe_gauge!(NAME, Unit::Count, "buses of this process that receive");
-        Self::new(::metrics::gauge!(NAME))
+    pub(crate) fn count(name: &'static str, what: &'static str) -> Self {
+        describe_gauge!(name, Unit::Count, what);
+        Self::new(::metrics::gauge!(name))
     }
 
-    /// Bytes in the send buffer.
-    pub(crate) fn of_outgoing() -> Self {
-        const NAME: &str = "tidings_send_buffer_bytes";
-        describe_gauge!(NAME, Unit::Bytes, "bytes that wait for Redis to take them");
-        Self::new(::metrics::gauge!(NAME))
+    pub(crate) fn bytes(name: &'static str, what: &'static str) -> Self {
+        describe_gauge!(name, Unit::Bytes, what);
+        Self::new(::metrics::gauge!(name))
+    }
+
+    pub(crate) fn seconds(name: &'static str, what: &'static str) -> Self {
+        describe_gauge!(name, Unit::Seconds, what);
+        Self::in_steps(::metrics::gauge!(name), TICK)
     }
 
     /// Events in a handler's queue.
@@ -158,29 +159,6 @@ impl Level {
         Self::new(::metrics::gauge!(NAME, "handler" => handler.to_owned()))
     }
 
-    /// Bytes that a journal uses.
-    pub(crate) fn of_journal_bytes() -> Self {
-        const NAME: &str = "tidings_journal_bytes";
-        describe_gauge!(NAME, Unit::Bytes, "memory of Redis that the journal uses");
-        Self::new(::metrics::gauge!(NAME))
-    }
-
-    /// The time by which a bus is behind the end of its journal.
-    pub(crate) fn of_journal_behind() -> Self {
-        const NAME: &str = "tidings_journal_behind_seconds";
-        let what = "time between the last entry read and the last one of the journal";
-        describe_gauge!(NAME, Unit::Seconds, what);
-        Self::of_time(::metrics::gauge!(NAME))
-    }
-
-    /// The time that a journal reaches back, which may be longer than it exists.
-    pub(crate) fn of_journal_reach() -> Self {
-        const NAME: &str = "tidings_journal_reach_seconds";
-        let what = "time before the last entry of the journal within which no event was removed";
-        describe_gauge!(NAME, Unit::Seconds, what);
-        Self::of_time(::metrics::gauge!(NAME))
-    }
-
     /// A gauge that is not recorded.
     pub(crate) fn of_nothing() -> Self {
         Self::new(Gauge::noop())
@@ -188,10 +166,6 @@ impl Level {
 
     fn new(gauge: Gauge) -> Self {
         Self::in_steps(gauge, 1.0)
-    }
-
-    fn of_time(gauge: Gauge) -> Self {
-        Self::in_steps(gauge, TICK)
     }
 
     fn in_steps(gauge: Gauge, step: f64) -> Self {

@@ -208,7 +208,10 @@ impl Outgoing {
             send_task: OnceLock::new(),
             room: Notify::new(),
             bytes: Arc::default(),
-            level: Level::of_outgoing(),
+            level: Level::bytes(
+                "tidings_send_buffer_bytes",
+                "bytes that wait for Redis to take them",
+            ),
         }
     }
 

@@ -53,27 +53,19 @@ pub(crate) struct Level;
 pub(crate) struct Change;
 
 impl Level {
-    pub(crate) fn of_receiving() -> Self {
+    pub(crate) fn count(_name: &'static str, _what: &'static str) -> Self {
         Self
     }
 
-    pub(crate) fn of_outgoing() -> Self {
+    pub(crate) fn bytes(_name: &'static str, _what: &'static str) -> Self {
+        Self
+    }
+
+    pub(crate) fn seconds(_name: &'static str, _what: &'static str) -> Self {
         Self
     }
 
     pub(crate) fn of_queue(_handler: &str) -> Self {
-        Self
-    }
-
-    pub(crate) fn of_journal_bytes() -> Self {
-        Self
-    }
-
-    pub(crate) fn of_journal_behind() -> Self {
-        Self
-    }
-
-    pub(crate) fn of_journal_reach() -> Self {
         Self
     }
 
