@@ -76,7 +76,7 @@ async fn a_repeated_send_that_is_rejected_stays_unknown() {
     // Rejected the second time, and received the first time.
     let result = fate_of(sent.unwrap_err());
     assert!(
-        matches!(result, Unconfirmed::Unknown(SendFailure::Refused(_))),
+        matches!(result, Unconfirmed::Unknown(SendFailure::Denied(_))),
         "{result}"
     );
 }

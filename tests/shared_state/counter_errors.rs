@@ -27,7 +27,9 @@ fn fate_of(error: CounterError) -> Unconfirmed {
 /// The error text of Redis.
 fn refusal(error: CounterError) -> String {
     match fate_of(error) {
-        Unconfirmed::NotSent(SendFailure::Refused(words)) => words.to_string(),
+        Unconfirmed::NotSent(SendFailure::Refused(words) | SendFailure::Denied(words)) => {
+            words.to_string()
+        }
         result => panic!("{result}"),
     }
 }

@@ -436,6 +436,11 @@ impl Needs {
         self.cure_all([denial])
     }
 
+    /// Returns the words of a denial, with the hint.
+    pub(crate) fn denial(&self, words: &str) -> String {
+        format!("{words} ({})", self.cure(words))
+    }
+
     /// Returns the hint for several denials.
     pub(crate) fn cure_all<'a>(&self, denials: impl IntoIterator<Item = &'a str>) -> String {
         let mut rules = Vec::new();

@@ -23,9 +23,11 @@ pub(crate) fn own_words(error: &RedisError) -> String {
     }
 }
 
-/// Returns true if the user lacks a permission. A denial inside a script has another code.
-pub(crate) fn is_denied(error: &RedisError, words: &str) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm)
+/// Returns true if the user lacks a permission. A denied `EXEC` and a denial inside a script have
+/// another code.
+pub(crate) fn is_denied(error: &RedisError) -> bool {
+    let words = own_words(error);
+    words.contains("NOPERM")
         || words.contains("The user executing the script can't")
         || words.contains("ACL failure in script")
 }

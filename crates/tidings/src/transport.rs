@@ -220,6 +220,8 @@ pub(crate) struct Subscriber {
 pub(crate) enum PublishError {
     /// Not published, and a retry cannot help.
     Refused(String),
+    /// Not published, because the user lacks a permission: the error message, with a hint.
+    Denied(String),
     /// Not published, and a retry may help.
     NotNow(String),
     /// Published at this position, and fewer replicas have it than are wanted.

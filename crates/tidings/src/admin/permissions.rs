@@ -6,6 +6,7 @@ use redis::{Cmd, RedisResult, Value};
 use crate::acl::Permissions;
 use crate::admin::answers::Asking;
 use crate::namespace::Namespace;
+use crate::redis_error::is_denied;
 use crate::resp::Client;
 
 /// The end of a key that does not exist.
@@ -109,10 +110,7 @@ async fn denial(client: &Client, namespace: &Namespace, name: &str) -> Option<St
     let probe = probe(name, &format!("{}:{NO_KEY}", namespace.channel()))?;
     let answer: RedisResult<Value> = client.query(&probe).await;
     let error = answer.err()?;
-    let words = error.detail().unwrap_or_default();
-    // `EXEC` answers `EXECABORT … because of: NOPERM …`.
-    let is_denial = error.code() == Some("NOPERM") || words.contains("NOPERM");
-    is_denial.then(|| words.to_owned())
+    is_denied(&error).then(|| error.detail().unwrap_or_default().to_owned())
 }
 
 /// Returns a form of the command that changes nothing, and is valid enough for the check of permissions.

@@ -174,6 +174,11 @@ fn words_of_redis_are_shown_escaped() {
         cure: None,
         is_final: false,
     });
+    shown.error(&ConnectError::Denied {
+        doing: "subscribing",
+        words: foreign(),
+        cure: String::new(),
+    });
     shown.error(&ConnectError::Tls {
         doing: "connecting",
         problem: foreign(),

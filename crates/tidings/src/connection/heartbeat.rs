@@ -1,11 +1,11 @@
 //! The heartbeat: checks end to end that this process receives what it sends.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use crate::error::connect::ConnectError;
+use crate::error::send_failure::SendFailure;
 use crate::task::mutex::Mutex;
 
 /// The shortest interval of keepalives.
@@ -32,7 +32,7 @@ pub(crate) struct Heartbeat {
     /// The echo of a frame over a replaced send connection was received.
     pub(crate) proven: Notify,
     /// The error with which Redis rejected the last attempt to reconnect, if it did.
-    pub(crate) refused: Mutex<Option<Arc<str>>>,
+    pub(crate) refused: Mutex<Option<SendFailure>>,
     published: Mutex<Option<Instant>>,
     /// The interval of keepalives on each connection.
     keepalive: Mutex<Duration>,
@@ -71,7 +71,7 @@ impl Heartbeat {
 
     /// The error with which Redis rejects this bus, if it does: after a change of permissions, for
     /// example.
-    pub(crate) fn refusal(&self) -> Option<Arc<str>> {
+    pub(crate) fn refusal(&self) -> Option<SendFailure> {
         self.refused.lock().clone()
     }
 

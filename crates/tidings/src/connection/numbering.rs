@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// The errors of Redis that come before it does anything. A proxy has others, which do not tell.
-const BEFORE: [&str; 5] = ["MISCONF", "NOPERM", "NOREPLICAS", "OOM", "WRONGTYPE"];
+const BEFORE: [&str; 4] = ["MISCONF", "NOREPLICAS", "OOM", "WRONGTYPE"];
 
 /// Assigns the numbers of events. Numbers that were certainly not published are reused, so that
 /// subscribers take none for missed.

@@ -349,7 +349,7 @@ impl ReceiveTask {
                     return (connected, attempts);
                 }
                 Err(why) => {
-                    let refused = why.is_final().then(|| report(&why).to_string().into());
+                    let refused = why.is_final().then(|| refusal(&why));
                     *self.heartbeat.refused.lock() = refused;
                     if let Some(lasts) = outage.warning(tokio::time::Instant::now()) {
                         tracing::warn!(
@@ -366,6 +366,16 @@ impl ReceiveTask {
             }
             sleep(delays.next()).await;
         }
+    }
+}
+
+/// The reason for which sends fail while Redis rejects this bus.
+fn refusal(why: &ConnectError) -> SendFailure {
+    let text = report(why).to_string().into();
+    if why.is_denied() {
+        SendFailure::Denied(text)
+    } else {
+        SendFailure::Refused(text)
     }
 }
 

@@ -372,11 +372,15 @@ impl SendTask {
             Err(PublishError::Refused(words)) => {
                 // Its numbers stay given if the text does not come from Redis itself.
                 let is_certain = is_before_publishing(&words);
-                self.refused(words, is_certain, progress);
+                self.refused(SendFailure::Refused(words.into()), is_certain, progress);
+                Ok(())
+            }
+            Err(PublishError::Denied(words)) => {
+                self.refused(SendFailure::Denied(words.into()), true, progress);
                 Ok(())
             }
             Err(PublishError::NotNow(words)) => {
-                self.refused(words, true, progress);
+                self.refused(SendFailure::Refused(words.into()), true, progress);
                 Ok(())
             }
             Err(PublishError::NotReplicated {
@@ -395,14 +399,14 @@ impl SendTask {
     }
 
     /// Gives up the oldest frame that waits for a reply, because Redis rejected it.
-    fn refused(&self, words: String, is_certain: bool, progress: &mut Progress) {
+    fn refused(&self, reason: SendFailure, is_certain: bool, progress: &mut Progress) {
         let index = progress.refused;
         let mut flight = progress.flights.remove(index).expect("it was just polled");
         flight.reply = None;
         if !is_certain {
             progress.numbering.may_be_published(flight.end());
         }
-        self.give_up(flight, SendFailure::Refused(words.into()), progress);
+        self.give_up(flight, reason, progress);
     }
 
     /// Gives up the frames that a busy server rejected, because a later one was accepted: subscribers
@@ -461,8 +465,8 @@ impl SendTask {
 
     fn give_up_expired(&self, progress: &mut Progress) {
         let timeout = self.outgoing.settings().timeout;
-        let refused = self.heartbeat.refusal().map(SendFailure::Refused);
-        let reason = refused
+        let refusal = self.heartbeat.refusal();
+        let reason = refusal
             .or_else(|| progress.refusal())
             .unwrap_or(SendFailure::TimedOut(timeout));
         // One time for all: a younger frame must not expire before an older one.

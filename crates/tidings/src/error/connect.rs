@@ -61,6 +61,16 @@ pub enum ConnectError {
         /// True if trying again cannot help.
         is_final: bool,
     },
+    /// Redis answered that the user lacks a permission.
+    #[error("{doing}: redis says `{}` ({cure})", Escaped(.words))]
+    Denied {
+        /// The step that failed.
+        doing: &'static str,
+        /// The error of Redis.
+        words: String,
+        /// The command that grants the permission.
+        cure: String,
+    },
     /// TLS failed, for example for a certificate that is not trusted.
     #[error("{doing}: {}", Escaped(.problem))]
     Tls {
@@ -218,10 +228,20 @@ impl ConnectError {
             | Self::Sentinels { is_final, .. }
             | Self::Nodes { is_final, .. } => *is_final,
             Self::Named { source, .. } => source.is_final(),
-            Self::WrongScheme { .. }
+            Self::Denied { .. }
+            | Self::WrongScheme { .. }
             | Self::TooOld { .. }
             | Self::JournalKey { .. }
             | Self::NoJournal => true,
+            _ => false,
+        }
+    }
+
+    /// Returns whether the user lacks a permission.
+    pub(crate) fn is_denied(&self) -> bool {
+        match self {
+            Self::Denied { .. } => true,
+            Self::Named { source, .. } => source.is_denied(),
             _ => false,
         }
     }

@@ -71,6 +71,9 @@ pub enum SendFailure {
     Lost,
     /// Redis rejected it with this error message.
     Refused(Arc<str>),
+    /// Redis rejected it, because the user lacks a permission. The text is the error message, and the
+    /// command that grants it.
+    Denied(Arc<str>),
     /// The event is in the journal, and fewer replicas confirmed it than
     /// [`Journal::confirm`](crate::Journal::confirm) wants: a failover may take it away.
     NotReplicated {
@@ -104,18 +107,13 @@ impl SendFailure {
     /// Returns true if the user of Redis lacks a permission; the message then has the command that
     /// grants it.
     pub fn is_denied(&self) -> bool {
-        matches!(self, Self::Refused(words) if has_cure(words))
+        matches!(self, Self::Denied(_))
     }
 
     /// Returns true if it is the end of the bus.
     pub(crate) fn is_end(&self) -> bool {
         matches!(self, Self::Closed | Self::RuntimeEnded)
     }
-}
-
-/// Returns true if a text has the hint that tidings adds to a denial: the command that grants it.
-pub(crate) fn has_cure(words: &str) -> bool {
-    words.contains("ACL SETUSER")
 }
 
 impl fmt::Display for SendFailure {
@@ -128,7 +126,9 @@ impl fmt::Display for SendFailure {
                 f.write_str("redis is unreachable, and this call does not wait for it")
             }
             Self::Lost => f.write_str("the connection was lost before redis answered"),
-            Self::Refused(words) => write!(f, "redis rejected it: {}", Escaped(words)),
+            Self::Refused(words) | Self::Denied(words) => {
+                write!(f, "redis rejected it: {}", Escaped(words))
+            }
             Self::NotReplicated {
                 position,
                 replicas,

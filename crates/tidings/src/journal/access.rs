@@ -82,6 +82,10 @@ pub(crate) async fn run<T>(
 
 fn unconfirmed(error: answer::JournalError) -> Unconfirmed {
     let words = match error {
+        answer::JournalError::Denied { words, cure } => {
+            let denial = format!("{words} ({cure})");
+            return Unconfirmed::NotSent(SendFailure::Denied(denial.into()));
+        }
         answer::JournalError::Elsewhere(error) => error.to_string(),
         answer::JournalError::NotNow(words) | answer::JournalError::Refused { words, .. } => words,
         answer::JournalError::Lost => return Unconfirmed::Unknown(SendFailure::Lost),

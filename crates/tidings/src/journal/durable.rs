@@ -127,7 +127,7 @@ impl Keeper<'_> {
         // none. A denial may be of the whole command.
         let is_held = match &renewed {
             Ok(holder) => holder.is_none(),
-            Err(error) => matches!(error, JournalError::Refused { .. }) && !error.is_denied(),
+            Err(error) => matches!(error, JournalError::Refused { .. }),
         };
         if is_held {
             self.durable.held_at.send_replace(asked);
@@ -168,7 +168,9 @@ impl Keeper<'_> {
                 };
                 match store.release(&claim, place.clone()).await {
                     Ok(()) => return Ok(()),
-                    Err(refused @ JournalError::Refused { .. }) => return Err(refused),
+                    Err(refused @ (JournalError::Refused { .. } | JournalError::Denied { .. })) => {
+                        return Err(refused);
+                    }
                     Err(_) => sleep(AGAIN).await,
                 }
             }

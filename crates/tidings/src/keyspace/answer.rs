@@ -38,8 +38,7 @@ impl NotDone {
         }
     }
 
-    /// Returns whether the user lacks a permission: the message then has the command that grants
-    /// it.
+    /// Returns whether the user lacks a permission.
     pub(crate) fn is_denied(&self) -> bool {
         matches!(self, Self::Unconfirmed(Unconfirmed::NotSent(reason)) if reason.is_denied())
     }
@@ -52,7 +51,7 @@ impl NotDone {
             Self::Unconfirmed(Unconfirmed::NotSent(
                 SendFailure::Refused(_) | SendFailure::NoServer(_)
             ))
-        ) && !self.is_denied()
+        )
     }
 
     /// Returns the error of reading the shared value or map of this name.

@@ -143,9 +143,9 @@ fn refused(error: &RedisError, needs: &Needs) -> NotDone {
     let refused = |words: String| NotDone::not_sent(SendFailure::Refused(words.into()));
     let words = words(error);
     match error.kind() {
-        _ if is_denied(error, &words) => {
-            let cure = needs.cure(&words);
-            refused(format!("{words} ({cure})"))
+        _ if is_denied(error) => {
+            let denial = needs.denial(&words);
+            NotDone::not_sent(SendFailure::Denied(denial.into()))
         }
         _ if words.contains("would overflow") => NotDone::Overflow,
         _ if words.contains("WRONGTYPE") || words.contains("is not an integer") => {

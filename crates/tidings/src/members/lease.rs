@@ -141,7 +141,9 @@ impl Membership {
     }
 
     fn failed(&self, error: NotDone) {
-        if let NotDone::Unconfirmed(Unconfirmed::NotSent(SendFailure::Refused(words))) = &error
+        if let NotDone::Unconfirmed(Unconfirmed::NotSent(
+            SendFailure::Refused(words) | SendFailure::Denied(words),
+        )) = &error
             && self.is_news(error.is_denied())
         {
             tracing::warn!(
@@ -341,7 +343,7 @@ mod tests {
             (NotDone::Foreign("WRONGTYPE".into()), 2),
             (lost, 2),
             (unreachable, 2),
-            (failed("NOPERM … (… ACL SETUSER shop +zadd)"), 30),
+            (NotDone::not_sent(SendFailure::Denied("NOPERM".into())), 30),
         ] {
             let delay = join_delay(&error, Duration::from_secs(12));
             assert_eq!(delay.as_secs(), seconds, "{error:?}");

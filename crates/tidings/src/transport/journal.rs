@@ -270,6 +270,9 @@ impl Publisher for JournalPublisher {
                     }
                     Err(PublishError::Refused(words))
                 }
+                Err(JournalError::Denied { words, cure }) => {
+                    Err(PublishError::Denied(format!("{words} ({cure})")))
+                }
                 Err(JournalError::Lost) => Err(PublishError::Lost),
             }
         })
@@ -309,25 +312,20 @@ impl Publisher for JournalPublisher {
 impl JournalError {
     /// Returns the error of a connection over which the journal cannot be used.
     pub(crate) fn into_connect_error(self, doing: &'static str) -> ConnectError {
-        let is_final = self.is_denied();
         match self {
             Self::Elsewhere(_) => ConnectError::JournalMoved,
-            Self::NotNow(words) => said(doing, words, false),
             Self::Refused { words, .. } if words.starts_with("the key ") => {
                 ConnectError::JournalKey { problem: words }
             }
-            Self::Refused { words, .. } => said(doing, words, is_final),
+            Self::NotNow(words) | Self::Refused { words, .. } => ConnectError::Redis {
+                doing,
+                words,
+                cure: None,
+                is_final: false,
+            },
+            Self::Denied { words, cure } => ConnectError::Denied { doing, words, cure },
             Self::Lost => ConnectError::Lost,
         }
-    }
-}
-
-fn said(doing: &'static str, words: String, is_final: bool) -> ConnectError {
-    ConnectError::Redis {
-        doing,
-        words,
-        cure: None,
-        is_final,
     }
 }
 

@@ -440,11 +440,7 @@ fn backlog(server: u64, client: &str) -> Option<Backlog> {
 fn refusal(error: &RedisError, needs: &Needs) -> PublishError {
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, Moved, NoPerm, TryAgain};
     match error.kind() {
-        ErrorKind::Server(NoPerm) => {
-            let words = words(error);
-            let cure = needs.cure(&words);
-            PublishError::Refused(format!("{words} ({cure})"))
-        }
+        ErrorKind::Server(NoPerm) => PublishError::Denied(needs.denial(&words(error))),
         ErrorKind::Server(BusyLoading | ClusterDown | MasterDown | Moved | TryAgain) => {
             PublishError::NotNow(own_words(error))
         }

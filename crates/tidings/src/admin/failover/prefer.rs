@@ -65,7 +65,11 @@ impl Preference {
         // Without an answer, it may be set.
         self.is_set = true;
         if let Err(source) = set(&self.replica, wanted).await {
-            self.is_set = !matches!(source, ConnectError::Redis { .. });
+            let is_rejected = matches!(
+                source,
+                ConnectError::Redis { .. } | ConnectError::Denied { .. }
+            );
+            self.is_set = !is_rejected;
             return Err(rejected(&self.replica)(source));
         }
         let until = Instant::now() + LIMIT;

@@ -157,7 +157,7 @@ fn is_probe_understood(error: &ConnectError) -> bool {
     let ConnectError::Redis { words, .. } = error else {
         return false;
     };
-    !words.starts_with("NOPERM") && !words.to_lowercase().contains("unknown command")
+    !words.to_lowercase().contains("unknown command")
 }
 
 #[cfg(test)]
@@ -175,12 +175,14 @@ mod tests {
         for understood in ["ERR Invalid master port", "ERR Unknown client type 'none'"] {
             assert!(is_probe_understood(&error(understood)), "{understood}");
         }
-        for denied in [
-            "NOPERM this user has no permissions to run the 'replicaof' command",
-            "ERR unknown command 'REPLICAOF', with args beginning with: 'none'",
-        ] {
-            assert!(!is_probe_understood(&error(denied)), "{denied}");
+        let renamed = "ERR unknown command 'REPLICAOF', with args beginning with: 'none'";
+        let denied = ConnectError::Denied {
+            doing: "asking",
+            words: "NOPERM this user has no permissions to run the 'replicaof' command".to_owned(),
+            cure: String::new(),
+        };
+        for not_run in [error(renamed), denied, ConnectError::Lost] {
+            assert!(!is_probe_understood(&not_run), "{not_run}");
         }
-        assert!(!is_probe_understood(&ConnectError::Lost));
     }
 }

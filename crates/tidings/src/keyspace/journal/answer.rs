@@ -4,7 +4,6 @@ use futures_util::future::BoxFuture;
 use redis::RedisError;
 use tidings_codec::Escaped;
 
-use crate::error::send_failure::has_cure;
 use crate::redis_error::own_words;
 use crate::resp::cursor::Unexpected;
 
@@ -26,16 +25,12 @@ pub(crate) enum JournalError {
         words: String,
         is_out_of_memory: bool,
     },
+    /// Not done, because the user lacks a permission.
+    #[error("redis says `{}` ({cure})", Escaped(.words))]
+    Denied { words: String, cure: String },
     /// Unknown: the connection ended, or the answer cannot be read.
     #[error("redis gave no answer that can be read")]
     Lost,
-}
-
-impl JournalError {
-    /// Returns whether the user lacks a permission: the words then have the command that grants it.
-    pub(crate) fn is_denied(&self) -> bool {
-        matches!(self, Self::Refused { words, .. } if has_cure(words))
-    }
 }
 
 impl From<Unexpected> for JournalError {

@@ -296,7 +296,7 @@ impl JournalStore for RedisJournal {
             let (mut denials, mut other) = (Vec::new(), None);
             for answer in answers {
                 match answer.answer().await {
-                    Err(error) if is_denial(&error) => denials.push(words(&error)),
+                    Err(error) if is_denied(&error) => denials.push(words(&error)),
                     Err(error) if is_telling(&error) => other = other.or(Some(error)),
                     _ => {}
                 }
@@ -477,10 +477,9 @@ impl RedisJournal {
         let Some(first) = denials.first() else {
             return Ok(());
         };
-        let cure = self.needs.cure_all(denials.iter().map(String::as_str));
-        Err(JournalError::Refused {
-            words: format!("{first} ({cure})"),
-            is_out_of_memory: false,
+        Err(JournalError::Denied {
+            cure: self.needs.cure_all(denials.iter().map(String::as_str)),
+            words: first.clone(),
         })
     }
 
@@ -521,13 +520,6 @@ fn is_hidden(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(NoPerm | ResponseError))
 }
 
-/// Returns true if the user lacks a permission.
-fn is_denial(error: &RedisError) -> bool {
-    let words = words(error);
-    // A denied `EXEC` has another code.
-    is_denied(error, &words) || words.contains("NOPERM")
-}
-
 /// Returns true for an error that comes neither from the form of a command, nor from a Redis that
 /// rejects all writes for now: a bus that does not start cannot trim the journal that filled Redis.
 fn is_telling(error: &RedisError) -> bool {
@@ -551,9 +543,9 @@ impl JournalError {
                 Self::NotNow(own_words(&error))
             }
             _ if error.code() == Some("BUSY") => Self::NotNow(words),
-            _ if is_denial(&error) => Self::Refused {
-                words: format!("{words} ({})", needs.cure(&words)),
-                is_out_of_memory: false,
+            _ if is_denied(&error) => Self::Denied {
+                cure: needs.cure(&words),
+                words,
             },
             _ if error.code().is_some() => Self::Refused {
                 is_out_of_memory: error.code() == Some("OOM"),

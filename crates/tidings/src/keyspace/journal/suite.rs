@@ -296,8 +296,7 @@ async fn each_missing_permission_is_named_and_the_others_are_enough() {
         run::<()>(&admin, &format!("ACL SETUSER shop -{command}")).await;
         let client = server.client().await;
         run::<()>(&client, "AUTH shop pass").await;
-        let Err(JournalError::Refused { words, .. }) =
-            journal_over(client, false).check(uses).await
+        let Err(JournalError::Denied { cure, .. }) = journal_over(client, false).check(uses).await
         else {
             panic!("`{command}` is not needed");
         };
@@ -306,20 +305,20 @@ async fn each_missing_permission_is_named_and_the_others_are_enough() {
         } else {
             format!("+{command}")
         };
-        let cure = format!("ACL SETUSER shop {rule})");
-        assert!(words.ends_with(&cure), "{words}: {cure}");
+        let grant = format!("ACL SETUSER shop {rule}");
+        assert!(cure.ends_with(&grant), "{cure}: {grant}");
         run::<()>(&admin, &format!("ACL SETUSER shop +{command}")).await;
     }
     // One start names all of them.
     run::<()>(&admin, "ACL SETUSER shop -xadd -memory|usage -hset -exec").await;
     let client = server.client().await;
     run::<()>(&client, "AUTH shop pass").await;
-    let Err(JournalError::Refused { words, .. }) = journal_over(client, false).check(uses).await
+    let Err(JournalError::Denied { cure, .. }) = journal_over(client, false).check(uses).await
     else {
         panic!("the commands are not needed");
     };
-    let cure = "ACL SETUSER shop +xadd '+memory|usage' +hset +exec)";
-    assert!(words.ends_with(cure), "{words}");
+    let grants = "ACL SETUSER shop +xadd '+memory|usage' +hset +exec";
+    assert!(cure.ends_with(grants), "{cure}");
     run::<()>(&admin, "ACL SETUSER shop +xadd +memory|usage +hset +exec").await;
     // The role is not needed.
     run::<()>(&admin, "ACL SETUSER shop -role").await;

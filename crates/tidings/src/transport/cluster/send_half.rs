@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::connect::ConnectError;
 use crate::namespace::channel::PubSub;
-use crate::redis_error::{is_denied, words};
+use crate::redis_error::is_denied;
 use crate::resp::Client;
 use crate::task::mutex::Mutex;
 use crate::transport::address::{Place, address_of, shown};
@@ -295,7 +295,7 @@ async fn backlogs_at(finder: Arc<Finder>, at: Place, connection: Option<Connecti
     let server = FixedState::default().hash_one(&at);
     match backlogs_of(server, &client).await {
         Ok(backlogs) => Ok((backlogs, (client, driver))),
-        Err(error) if is_denied(&error, &words(&error)) => Err(Untold::Denied),
+        Err(error) if is_denied(&error) => Err(Untold::Denied),
         Err(_) => Err(Untold::Silent),
     }
 }

@@ -63,7 +63,10 @@ impl Access {
     pub(super) fn judge(&self, doing: &'static str, words: &str) -> ConnectError {
         let words = self.shown(words);
         let says = |code: &str| words.contains(code);
-        let is_denied = says("NOPERM") || says("no permissions");
+        if says("NOPERM") || says("no permissions") {
+            let cure = self.needs.cure(&words);
+            return ConnectError::Denied { doing, words, cure };
+        }
         let is_no_database = says("DB index");
         let is_wrong = says("WRONGPASS") || says("NOAUTH");
         // The next answer of the source may be right: passwords are rotated.
@@ -72,9 +75,7 @@ impl Access {
         let is_no_sentinel = is_of_sentinel && says("unknown command") && says("SENTINEL");
         let is_unknown = is_of_sentinel && says(NO_SUCH_MASTER);
         let is_protected = words.starts_with("DENIED") || says("protected mode");
-        let cure = if is_denied {
-            Some(self.needs.cure(&words))
-        } else if is_wrong {
+        let cure = if is_wrong {
             Some(self.login_cure.to_owned())
         } else if is_protected {
             Some("set a password on the server, or turn off its protected mode".to_owned())
@@ -96,8 +97,7 @@ impl Access {
             doing,
             words,
             cure,
-            is_final: is_denied
-                || (is_wrong && !may_change)
+            is_final: (is_wrong && !may_change)
                 || is_protected
                 || is_no_database
                 || is_no_sentinel
