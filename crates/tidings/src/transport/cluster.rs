@@ -6,7 +6,6 @@
 
 pub(super) mod finder;
 mod journal;
-#[cfg(feature = "admin")]
 pub(super) mod node_line;
 mod nodes;
 mod redirect;

@@ -15,6 +15,7 @@ use crate::resp::Client;
 use crate::task::mutex::Mutex;
 use crate::transport::address::{Place, address_of, shown};
 use crate::transport::answers::{MOST, NoAnswer};
+use crate::transport::cluster::node_line::NodeLine;
 use crate::transport::cluster::nodes::{Answer, Node, Nodes, Shard};
 use crate::transport::server::redis_connection::in_time;
 use crate::transport::server::{NODE_TIMEOUT, Server};
@@ -81,13 +82,14 @@ impl Finder {
         let access = &self.server.access;
         let mut line = access.open(&at, None, DOING).await?;
         let (shards, id, state) = line.ask(DOING, async |line| ask_all(line).await).await?;
+        let state = state.unwrap_or_default();
         Ok(Answer {
             id: id
                 .ok()
                 .filter(|id| !id.is_empty())
                 .unwrap_or_else(|| shown(place)),
-            is_up: state.as_ref().map_or(true, |state| is_up(state)),
-            epoch: state.as_ref().map_or(0, |state| epoch(state)),
+            is_up: is_up(&state),
+            epoch: epoch(&state),
             shards: shards
                 .iter()
                 .filter_map(|shard| shard_of(shard, place))
@@ -147,13 +149,9 @@ async fn ask_all(line: &Client) -> RedisResult<Replies> {
 
 /// The identity of the node that answered `CLUSTER NODES`; empty if it is not there.
 fn myself(nodes: &str) -> String {
-    let mut lines = nodes.lines().map(|line| line.split(' '));
-    let own = lines.find_map(|mut fields| {
-        let id = fields.next()?;
-        let is_own = fields.nth(1)?.split(',').any(|flag| flag == "myself");
-        is_own.then_some(id)
-    });
-    own.unwrap_or_default().to_owned()
+    let mut nodes = nodes.lines().filter_map(NodeLine::parse);
+    let own = nodes.find(|node| node.has_flag("myself"));
+    own.map_or_else(String::new, |own| own.id.to_owned())
 }
 
 /// Runs a subcommand of `CLUSTER`.
