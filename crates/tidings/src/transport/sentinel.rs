@@ -167,25 +167,20 @@ impl Sentinel {
 
     fn watcher(&self) -> &Watcher {
         self.watcher.get_or_init(|| {
+            let (published, votes) = watch::channel(Votes::default());
+            let hint = Arc::<Notify>::default();
             let monitor = Monitor {
                 access: self.access.clone(),
                 master: Arc::clone(&self.master),
-                hint: Arc::default(),
+                hint: Arc::clone(&hint),
             };
-            Watcher::begin(&self.sentinels, &monitor)
+            let watching = watch_all(self.sentinels.clone(), monitor, published);
+            Watcher {
+                votes,
+                hint,
+                _task: AbortOnDropHandle::new(tokio::spawn(watching)),
+            }
         })
-    }
-}
-
-impl Watcher {
-    fn begin(sentinels: &[Place], monitor: &Monitor) -> Self {
-        let (published, votes) = watch::channel(Votes::default());
-        let watching = watch_all(sentinels.to_vec(), monitor.clone(), published);
-        Self {
-            votes,
-            hint: Arc::clone(&monitor.hint),
-            _task: AbortOnDropHandle::new(tokio::spawn(watching)),
-        }
     }
 }
 
