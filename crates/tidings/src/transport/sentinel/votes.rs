@@ -186,9 +186,7 @@ impl Votes {
                     .map(|(sentinel, state)| (sentinel, state.says())),
             ),
             is_final: self
-                .said
-                .values()
-                .filter_map(|state| state.vote.as_ref())
+                .votes()
                 .map(|vote| vote.at)
                 .min()
                 .is_some_and(|since| self.is_refused_since(since)),
