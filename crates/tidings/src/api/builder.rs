@@ -507,7 +507,10 @@ impl BusBuilder {
         let tap = tap.map(|options| bus.open_tap(options)).transpose()?;
         let this = (inner.me, &inner.namespace);
         let connect_once = || transport.connect();
-        let mut connected = connect(&*transport, this, self.start_timeout, connect_once).await?;
+        let connecting = connect(&*transport, this, self.start_timeout, connect_once, |it| {
+            &it.server
+        });
+        let mut connected = connecting.await?;
         let lane =
             JournalLane::connect_first(inner, &*transport, self.start_timeout, every).await?;
         let keyspace = &*connected.sending.keyspace;

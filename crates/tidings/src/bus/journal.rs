@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use crate::bus::Bus;
 use crate::bus::inner::Inner;
 use crate::bus::start::{receiver, remember, send_task, spawn_sender};
-use crate::connection::connect::{HasServer, connect};
+use crate::connection::connect::connect;
 use crate::connection::heartbeat::Heartbeat;
 use crate::error::connect::ConnectError;
 use crate::error::start::StartError;
@@ -38,12 +38,6 @@ pub(crate) struct JournalLane {
     tail: JournalPosition,
 }
 
-impl HasServer for JournalLane {
-    fn server(&self) -> &str {
-        &self.connected.server
-    }
-}
-
 impl JournalLane {
     /// Connects to the journal for the first time, if the bus has one.
     pub(crate) async fn connect_first(
@@ -57,8 +51,10 @@ impl JournalLane {
         };
         let this = (inner.me, &inner.namespace);
         let connect_once = || Self::connect(inner, transport, state, heartbeat_interval).boxed();
-        let lane = connect(transport, this, timeout, connect_once).await?;
-        Ok(Some(lane))
+        let lane = connect(transport, this, timeout, connect_once, |lane| {
+            &lane.connected.server
+        });
+        Ok(Some(lane.await?))
     }
 
     /// Connects to the journal, and finds the position at which this bus begins to read.

@@ -12,27 +12,16 @@ use crate::error::report;
 use crate::error::start::StartError;
 use crate::namespace::Namespace;
 use crate::task::backoff::Delays;
-use crate::transport::{Connected, Transport};
-
-/// A connection to a server.
-pub(crate) trait HasServer {
-    /// The server's address, for logs.
-    fn server(&self) -> &str;
-}
-
-impl HasServer for Connected {
-    fn server(&self) -> &str {
-        &self.server
-    }
-}
+use crate::transport::Transport;
 
 /// Connects for the first time by `connect`: retries until Redis accepts, rejects for good, or
-/// `timeout` passes.
-pub(crate) async fn connect<'a, T: HasServer>(
+/// `timeout` passes. `server` is the address of the server, for logs.
+pub(crate) async fn connect<'a, T>(
     transport: &dyn Transport,
     (node, namespace): (NodeId, &Namespace),
     timeout: Option<Duration>,
     connect: impl Fn() -> BoxFuture<'a, Result<T, ConnectError>> + Send,
+    server: impl Fn(&T) -> &str + Send,
 ) -> Result<T, StartError> {
     let address = transport.address();
     let deadline = timeout.map(|timeout| (timeout, Instant::now() + timeout));
@@ -54,7 +43,7 @@ pub(crate) async fn connect<'a, T: HasServer>(
                     node = %node,
                     namespace = namespace.name(),
                     address,
-                    server = connected.server(),
+                    server = server(&connected),
                     "connected"
                 );
                 return Ok(connected);
