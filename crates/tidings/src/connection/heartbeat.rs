@@ -31,7 +31,8 @@ pub(crate) struct Heartbeat {
     why_broken: Mutex<Option<Broken>>,
     /// The echo of a frame over a replaced send connection was received.
     pub(crate) proven: Notify,
-    /// The error with which Redis rejected the last attempt to reconnect, if it did.
+    /// The error with which Redis rejected the last attempt to reconnect, if it did: after a change
+    /// of permissions, for example.
     pub(crate) refused: Mutex<Option<SendFailure>>,
     published: Mutex<Option<Instant>>,
     /// The interval of keepalives on each connection.
@@ -67,12 +68,6 @@ impl Heartbeat {
     pub(crate) fn report(&self, broken: Broken) {
         *self.why_broken.lock() = Some(broken);
         self.broken.notify_one();
-    }
-
-    /// The error with which Redis rejects this bus, if it does: after a change of permissions, for
-    /// example.
-    pub(crate) fn refusal(&self) -> Option<SendFailure> {
-        self.refused.lock().clone()
     }
 
     /// Takes the last report of the send task.

@@ -236,7 +236,10 @@ impl ReceiveTask {
             return Ok(());
         }
         (state.asked, state.pause) = (now, self.pause());
-        self.check()
+        if self.heartbeat.awaited(self.receiver.echoed).is_none() {
+            self.heartbeat.wanted.notify_one();
+        }
+        self.check_echo(self.heartbeat.interval)
     }
 
     /// Begins to replace the send connection alone, or returns why the whole connection has to be
@@ -317,14 +320,6 @@ impl ReceiveTask {
     /// all, so one is enough.
     fn pause(&self) -> Duration {
         jitter(self.heartbeat.interval, 0.5..1.0)
-    }
-
-    /// Checks the connection after a silence.
-    fn check(&self) -> Result<(), ConnectError> {
-        if self.heartbeat.awaited(self.receiver.echoed).is_none() {
-            self.heartbeat.wanted.notify_one();
-        }
-        self.check_echo(self.heartbeat.interval)
     }
 
     /// Returns an error if an echo takes longer than this.

@@ -465,8 +465,8 @@ impl SendTask {
 
     fn give_up_expired(&self, progress: &mut Progress) {
         let timeout = self.outgoing.settings().timeout;
-        let refusal = self.heartbeat.refusal();
-        let reason = refusal
+        let refused = self.heartbeat.refused.lock().clone();
+        let reason = refused
             .or_else(|| progress.refusal())
             .unwrap_or(SendFailure::TimedOut(timeout));
         // One time for all: a younger frame must not expire before an older one.
