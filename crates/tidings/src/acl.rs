@@ -391,7 +391,7 @@ impl Permissions {
     }
 
     /// The rules that a denial of Redis asks for: all rules if it does not name one.
-    pub(crate) fn missing(&self, denial: &str) -> Vec<String> {
+    fn missing(&self, denial: &str) -> Vec<String> {
         if let Some(command) = denied_command(denial) {
             return vec![format!("+{command}")];
         }
@@ -402,9 +402,21 @@ impl Permissions {
             return self.keys_rule().into_iter().collect();
         }
         let commands = self.commands.iter().map(|command| format!("+{command}"));
-        let mut rules: Vec<String> = self.keys_rule().into_iter().collect();
-        rules.extend(self.channel_rules());
-        rules.extend(commands);
+        let rules = self.keys_rule().into_iter().chain(self.channel_rules());
+        rules.chain(commands).collect()
+    }
+
+    /// The rules that several denials ask for, each once.
+    pub(crate) fn missing_of_all<'a>(
+        &self,
+        denials: impl IntoIterator<Item = &'a str>,
+    ) -> Vec<String> {
+        let mut rules = Vec::new();
+        for rule in denials.into_iter().flat_map(|denial| self.missing(denial)) {
+            if !rules.contains(&rule) {
+                rules.push(rule);
+            }
+        }
         rules
     }
 }
@@ -443,16 +455,7 @@ impl Needs {
 
     /// Returns the hint for several denials.
     pub(crate) fn cure_all<'a>(&self, denials: impl IntoIterator<Item = &'a str>) -> String {
-        let mut rules = Vec::new();
-        for rule in denials
-            .into_iter()
-            .flat_map(|denial| self.permissions.missing(denial))
-        {
-            if !rules.contains(&rule) {
-                rules.push(rule);
-            }
-        }
-        let rules = words(&rules);
+        let rules = words(&self.permissions.missing_of_all(denials));
         let user = quoted(&self.user);
         format!("an administrator can grant it: ACL SETUSER {user} {rules}")
     }

@@ -84,16 +84,7 @@ pub(super) async fn missing(
             .find(|(name, _)| **name == part.mark());
         let of_mark = of_mark.and_then(|(_, denial)| denial.as_deref());
         let is_partial = of_mark.is_none_or(|words| words.contains("access"));
-        let mut rules = Vec::new();
-        for rule in denials
-            .iter()
-            .flatten()
-            .flat_map(|words| permissions.missing(words))
-        {
-            if !rules.contains(&rule) {
-                rules.push(rule);
-            }
-        }
+        let rules = permissions.missing_of_all(denials.iter().flatten().map(String::as_str));
         if !rules.is_empty() {
             missing.push(MissingPermissions {
                 part,
