@@ -62,7 +62,7 @@ pub(super) fn types(keys: &JournalKeys) -> [(&str, &'static str); 3] {
     ]
 }
 
-fn command(words: &[&str]) -> Cmd {
+pub(super) fn command(words: &[&str]) -> Cmd {
     let (name, arguments) = words.split_first().expect("a command has a name");
     let mut command = cmd(name);
     command.arg(arguments);

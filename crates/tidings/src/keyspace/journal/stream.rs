@@ -18,6 +18,8 @@ use crate::redis_error::{is_denied, own_words, words};
 use crate::resp::{Client, Unparsed, append_head, write_append};
 use crate::task::milliseconds;
 
+const EACH: &str = "each command has an answer";
+
 /// The stream and the floor of a namespace.
 #[derive(Clone)]
 pub(crate) struct RedisJournal {
@@ -63,7 +65,19 @@ impl RedisJournal {
             }
         });
         let answers: Result<[Unparsed; N], _> = answers.try_into();
-        answers.unwrap_or_else(|_| unreachable!("each command has an answer"))
+        answers.unwrap_or_else(|_| unreachable!("{EACH}"))
+    }
+
+    /// Writes one command on the keys.
+    fn on_keys(&self, write: impl FnOnce(&mut Vec<u8>)) -> Unparsed {
+        let commands = 1 + usize::from(self.is_asking);
+        let mut answers = self.client.unparsed(commands, |out| {
+            if self.is_asking {
+                cmd("ASKING").write_packed_command(out);
+            }
+            write(out);
+        });
+        answers.pop().expect(EACH)
     }
 
     /// Fails while entries may be missing that are yet to come.
@@ -95,12 +109,12 @@ impl RedisJournal {
             cmd("ROLE").write_packed_command(out);
         });
         let mut answers = answers.into_iter();
-        let role = answers.next_back();
+        let role = answers.next_back().expect(EACH);
         let mut on_keys = answers.skip(asking).step_by(1 + asking);
-        let reads = std::array::from_fn(|_| on_keys.next());
+        let mut next = || on_keys.next().expect(EACH);
         PageAnswers {
-            reads,
-            floor: on_keys.next(),
+            reads: std::array::from_fn(|_| next()),
+            floor: next(),
             role,
         }
     }
@@ -143,14 +157,13 @@ impl RedisJournal {
         })
     }
 
-    async fn answer(&self, answer: Option<Unparsed>) -> Result<Bytes, JournalError> {
-        let answer = answer.ok_or(JournalError::Lost)?.answer().await;
+    async fn answer(&self, answer: Unparsed) -> Result<Bytes, JournalError> {
+        let answer = answer.answer().await;
         answer.map_err(|error| self.error(error))
     }
 
-    async fn role(&self, answer: Option<Unparsed>) -> Result<bool, JournalError> {
-        let answer = answer.ok_or(JournalError::Lost)?.answer().await;
-        match answer {
+    async fn role(&self, answer: Unparsed) -> Result<bool, JournalError> {
+        match answer.answer().await {
             Ok(answer) => Ok(reply::is_master(answer)?),
             // A user who may not ask is told by `READONLY`.
             Err(error) if is_hidden(&error) => Ok(true),
@@ -159,7 +172,7 @@ impl RedisJournal {
     }
 
     /// A floor that has left before its stream, or comes after it, tells nothing.
-    async fn floor(&self, answer: Option<Unparsed>) -> Result<Option<Floor>, JournalError> {
+    async fn floor(&self, answer: Unparsed) -> Result<Option<Floor>, JournalError> {
         match self.answer(answer).await {
             Ok(answer) => match reply::floor(answer)? {
                 None if self.is_asking => Err(moving()),
@@ -180,8 +193,8 @@ impl RedisJournal {
         watch.arg(&self.keys.stream).arg(&self.keys.floor);
         length.arg(&self.keys.stream);
         let [watched, length] = self.ask([watch, length]);
-        self.answer(Some(watched)).await?;
-        let length = self.answer(Some(length)).await;
+        self.answer(watched).await?;
+        let length = self.answer(length).await;
         match length.and_then(|length| Ok(reply::number(length)?)) {
             Ok(0) => {}
             there => {
@@ -204,10 +217,10 @@ impl RedisJournal {
         watch.arg(&self.keys.floor);
         get.arg(&self.keys.floor);
         let [watched, floor, newest] = self.ask([watch, get, self.newest_entry()]);
-        self.answer(Some(watched)).await?;
+        self.answer(watched).await?;
         let found = async {
-            let floor = reply::floor(self.answer(Some(floor)).await?)?;
-            let newest = reply::range(self.answer(Some(newest)).await?)?;
+            let floor = reply::floor(self.answer(floor).await?)?;
+            let newest = reply::range(self.answer(newest).await?)?;
             Ok::<_, JournalError>((floor, newest.first().map(|entry| entry.id)))
         };
         let trim = found
@@ -245,13 +258,13 @@ impl RedisJournal {
         let [multi, first, second, exec] = self.ask([cmd("MULTI"), first, second, cmd("EXEC")]);
         // The error of a command that is refused says more than that of `EXEC`.
         for queued in [multi, first, second] {
-            self.answer(Some(queued)).await?;
+            self.answer(queued).await?;
         }
-        Ok(self.value(Some(exec)).await? != Value::Nil)
+        Ok(self.value(exec).await? != Value::Nil)
     }
 
     /// The answer to a command, parsed.
-    async fn value(&self, answer: Option<Unparsed>) -> Result<Value, JournalError> {
+    async fn value(&self, answer: Unparsed) -> Result<Value, JournalError> {
         let answer = self.answer(answer).await?;
         let answer = redis::parse_redis_value(&answer).and_then(Value::extract_error);
         answer.map_err(|error| self.error(error))
@@ -260,9 +273,9 @@ impl RedisJournal {
 
 /// The answers to the read of a page.
 struct PageAnswers<const N: usize> {
-    reads: [Option<Unparsed>; N],
-    floor: Option<Unparsed>,
-    role: Option<Unparsed>,
+    reads: [Unparsed; N],
+    floor: Unparsed,
+    role: Unparsed,
 }
 
 impl JournalStore for RedisJournal {
@@ -270,11 +283,8 @@ impl JournalStore for RedisJournal {
         let types = check::types(&self.keys);
         let types = types.map(|(key, wanted)| (key.to_owned(), wanted));
         let mut commands = check::commands(&self.keys, uses);
-        for (key, _) in &types {
-            let mut ask = cmd("TYPE");
-            ask.arg(key);
-            commands.insert(0, ask);
-        }
+        let of_types = types.iter().map(|(key, _)| check::command(&["TYPE", key]));
+        commands.splice(..0, of_types);
         let answers = self.client.unparsed(commands.len(), |out| {
             for command in commands {
                 command.write_packed_command(out);
@@ -286,10 +296,9 @@ impl JournalStore for RedisJournal {
                 return Ok(());
             }
             let mut answers = answers.into_iter();
-            for (key, wanted) in types.into_iter().rev() {
-                let answer = this.answer(answers.next()).await;
+            for ((key, wanted), answer) in types.into_iter().zip(&mut answers) {
                 // A user who may not ask for the type sees the error of each use.
-                if let Ok(answer) = answer {
+                if let Ok(answer) = this.answer(answer).await {
                     reply::check_type(answer, &key, wanted)?;
                 }
             }
@@ -318,7 +327,7 @@ impl JournalStore for RedisJournal {
         Box::pin(async move {
             let mut info = String::new();
             for section in sections {
-                let section = this.value(Some(section)).await?;
+                let section = this.value(section).await?;
                 info += &String::from_redis_value(section).map_err(|_| JournalError::Lost)?;
             }
             Ok(ServerSettings::parse(&info))
@@ -327,13 +336,10 @@ impl JournalStore for RedisJournal {
 
     fn append(&self, frame: Bytes, attempt: u32) -> Answered<Option<JournalPosition>> {
         if self.is_asking {
-            let answers = self.client.unparsed(2, |out| {
-                cmd("ASKING").write_packed_command(out);
-                write_append(out, &self.head, &frame, attempt);
-            });
+            let answer = self.on_keys(|out| write_append(out, &self.head, &frame, attempt));
             let this = self.clone();
             return Box::pin(async move {
-                match position(this.value(answers.into_iter().nth(1)).await?)? {
+                match position(this.value(answer).await?)? {
                     // The stream may only not have come yet.
                     None => Err(moving()),
                     position => Ok(position),
@@ -400,7 +406,7 @@ impl JournalStore for RedisJournal {
     fn time(&self) -> Answered<u64> {
         let [time] = self.ask([cmd("TIME")]);
         let this = self.clone();
-        Box::pin(async move { Ok(reply::time(this.answer(Some(time)).await?)?) })
+        Box::pin(async move { Ok(reply::time(this.answer(time).await?)?) })
     }
 
     fn bytes(&self) -> Answered<u64> {
@@ -434,7 +440,7 @@ impl JournalStore for RedisJournal {
         Box::pin(async move {
             this.has_whole_slot()?;
             let [newest] = this.ask([this.newest_entry()]);
-            let newest = reply::range(this.answer(Some(newest)).await?)?;
+            let newest = reply::range(this.answer(newest).await?)?;
             let Some(newest) = newest.first() else {
                 return Ok(());
             };
@@ -444,9 +450,9 @@ impl JournalStore for RedisJournal {
             delete.arg(&this.keys.floor);
             let trim = this.trim_to(to.min(newest.id));
             let [deleted, trimmed, first] = this.ask([delete, trim, this.first()]);
-            this.answer(Some(deleted)).await?;
-            this.answer(Some(trimmed)).await?;
-            let first = reply::range(this.answer(Some(first)).await?)?;
+            this.answer(deleted).await?;
+            this.answer(trimmed).await?;
+            let first = reply::range(this.answer(first).await?)?;
             let Some(Entry { id, .. }) = first.first() else {
                 return Ok(());
             };
@@ -457,7 +463,7 @@ impl JournalStore for RedisJournal {
             });
             set.arg("NX");
             let [set] = this.ask([set]);
-            this.answer(Some(set)).await.map(drop)
+            this.answer(set).await.map(drop)
         })
     }
 
@@ -484,19 +490,9 @@ impl RedisJournal {
     }
 
     fn number(&self, command: &Cmd) -> Answered<u64> {
-        let answers = self
-            .client
-            .unparsed(1 + usize::from(self.is_asking), |out| {
-                if self.is_asking {
-                    cmd("ASKING").write_packed_command(out);
-                }
-                command.write_packed_command(out);
-            });
+        let answer = self.on_keys(|out| command.write_packed_command(out));
         let this = self.clone();
-        Box::pin(async move {
-            let answer = this.answer(answers.into_iter().next_back()).await?;
-            Ok(reply::number(answer)?)
-        })
+        Box::pin(async move { Ok(reply::number(this.answer(answer).await?)?) })
     }
 }
 
