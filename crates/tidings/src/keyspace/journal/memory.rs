@@ -12,9 +12,10 @@ use crate::event::position::JournalPosition;
 use crate::keyspace::journal::answer::Answered;
 use crate::keyspace::journal::positions::{Claim, Positions, Stored, Taken};
 use crate::keyspace::journal::settings::ServerSettings;
-use crate::keyspace::journal::stored::{StoredJournal, now};
+use crate::keyspace::journal::stored::StoredJournal;
 use crate::keyspace::journal::{JournalStore, Page, Uses};
 use crate::keyspace::memory::MemoryKeys;
+use crate::memory::now;
 
 impl MemoryKeys {
     fn run<T: Send + 'static>(&self, run: impl FnOnce(&mut StoredJournal) -> T) -> Answered<T> {

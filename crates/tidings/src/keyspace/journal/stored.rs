@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -10,6 +9,7 @@ use tokio::sync::Notify;
 use crate::event::position::JournalPosition;
 use crate::keyspace::journal::positions::{Claim, PREDECESSORS, Stored, Taken};
 use crate::keyspace::journal::{Content, Entry, Floor, Generation, Page};
+use crate::memory::now;
 use crate::task::milliseconds;
 
 /// The bytes of an entry besides its frame.
@@ -157,10 +157,4 @@ impl StoredJournal {
         }
         stored
     }
-}
-
-/// Milliseconds since 1970.
-pub(super) fn now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    milliseconds(now.unwrap_or_default())
 }
