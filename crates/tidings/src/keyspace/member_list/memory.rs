@@ -28,18 +28,13 @@ impl MemberList for MemoryKeys {
     }
 
     fn list(&self, keys: &MemberKeys) -> Answer<Listed> {
-        let keys = keys.clone();
-        self.change(move |stored| (stored.member_list(keys).list(), None))
+        self.query(|stored| stored.member_list(keys.clone()).list())
     }
 
     fn describe(&self, keys: &MemberKeys, ids: &[NodeId]) -> Answer<Vec<Option<String>>> {
-        let (keys, ids) = (keys.clone(), ids.to_vec());
-        self.change(move |stored| {
-            let member_list = stored.member_list(keys);
-            (
-                ids.iter().map(|id| member_list.description(*id)).collect(),
-                None,
-            )
+        self.query(|stored| {
+            let member_list = stored.member_list(keys.clone());
+            ids.iter().map(|id| member_list.description(*id)).collect()
         })
     }
 }
