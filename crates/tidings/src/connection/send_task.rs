@@ -363,25 +363,20 @@ impl SendTask {
                 let flight = progress.flights.pop_front().expect("it was just polled");
                 progress.accepted = published.position.unwrap_or(progress.accepted);
                 self.resolve(flight, published, progress);
-                Ok(())
             }
             Err(PublishError::NotNow(words)) if !self.outgoing.settings().is_volatile => {
                 session.refused(words, progress);
-                Ok(())
             }
             Err(PublishError::Refused(words)) => {
                 // Its numbers stay given if the text does not come from Redis itself.
                 let is_certain = is_before_publishing(&words);
                 self.refused(SendFailure::Refused(words.into()), is_certain, progress);
-                Ok(())
             }
             Err(PublishError::Denied(words)) => {
                 self.refused(SendFailure::Denied(words.into()), true, progress);
-                Ok(())
             }
             Err(PublishError::NotNow(words)) => {
                 self.refused(SendFailure::Refused(words.into()), true, progress);
-                Ok(())
             }
             Err(PublishError::NotReplicated {
                 position,
@@ -392,10 +387,10 @@ impl SendTask {
                 let mut flight = progress.take_oldest().expect("it was just polled");
                 (progress.accepted, flight.is_uncertain) = (position, true);
                 self.give_up(flight, not_replicated(position, replicas, wanted), progress);
-                Ok(())
             }
-            Err(PublishError::Lost) => Err(ConnectError::Lost),
+            Err(PublishError::Lost) => return Err(ConnectError::Lost),
         }
+        Ok(())
     }
 
     /// Gives up the oldest frame that waits for a reply, because Redis rejected it.
