@@ -23,6 +23,12 @@ pub(crate) fn own_words(error: &RedisError) -> String {
     }
 }
 
+/// Returns true if the user may not run the command, or the server does not know it.
+pub(crate) fn is_hidden(error: &RedisError) -> bool {
+    use ServerErrorKind::{NoPerm, ResponseError};
+    matches!(error.kind(), ErrorKind::Server(NoPerm | ResponseError))
+}
+
 /// Returns true if the user lacks a permission. A denied `EXEC` and a denial inside a script have
 /// another code.
 pub(crate) fn is_denied(error: &RedisError) -> bool {

@@ -14,7 +14,7 @@ use crate::keyspace::journal::answer::{Answered, JournalError};
 use crate::keyspace::journal::settings::{SECTIONS, ServerSettings};
 use crate::keyspace::journal::{Entry, Floor, Generation, JournalStore, Page, Uses, check, reply};
 use crate::namespace::JournalKeys;
-use crate::redis_error::{is_denied, own_words, words};
+use crate::redis_error::{is_denied, is_hidden, own_words, words};
 use crate::resp::{Client, Unparsed, append_head, write_append};
 use crate::task::milliseconds;
 
@@ -508,12 +508,6 @@ fn position(answer: Value) -> Result<Option<JournalPosition>, JournalError> {
 fn is_redirect(error: &RedisError) -> bool {
     use ServerErrorKind::{Ask, Moved};
     matches!(error.kind(), ErrorKind::Server(Ask | Moved))
-}
-
-/// Returns true if the user may not ask for the role, or the server does not know the command.
-fn is_hidden(error: &RedisError) -> bool {
-    use ServerErrorKind::{NoPerm, ResponseError};
-    matches!(error.kind(), ErrorKind::Server(NoPerm | ResponseError))
 }
 
 /// Returns true for an error that comes neither from the form of a command, nor from a Redis that

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, Value};
+use redis::{Cmd, FromRedisValue, RedisResult, Value};
 
 use crate::error::connect::ConnectError;
+use crate::redis_error::is_hidden;
 use crate::resp::Client;
 
 /// The role of a server.
@@ -92,14 +93,9 @@ impl Role {
     /// Parses the reply to `ROLE`. An error that does not show the role stays an error: a busy
     /// replica is not a master.
     fn of(answer: RedisResult<Vec<Value>>) -> RedisResult<Self> {
-        use ServerErrorKind::{NoPerm, ResponseError};
         let answer = match answer {
-            Ok(answer) => answer,
-            // `ResponseError` is the reply to an unknown command.
-            Err(error) => match error.kind() {
-                ErrorKind::Server(NoPerm | ResponseError) => return Ok(Self::Hidden),
-                _ => return Err(error),
-            },
+            Err(error) if is_hidden(&error) => return Ok(Self::Hidden),
+            answer => answer?,
         };
         let role = answer
             .first()
