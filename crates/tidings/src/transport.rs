@@ -1,16 +1,13 @@
 //! The interface of transports: a receive half and a send half that meet on a server or in memory.
 
 use std::fmt;
-use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
-use tokio::task::unconstrained;
 
 use crate::error::connect::ConnectError;
 use crate::event::numbers::Numbers;
@@ -185,18 +182,6 @@ impl Published {
             receivers,
             position: None,
         }
-    }
-}
-
-/// Queues a frame by the first poll of its future.
-fn in_line(
-    publishing: impl Future<Output = Result<Published, PublishError>> + Send + 'static,
-) -> Reply {
-    let mut publishing: Reply = Box::pin(publishing);
-    // Without `unconstrained`, a task that has used up its budget would not queue it.
-    match unconstrained(publishing.as_mut()).now_or_never() {
-        Some(answer) => Box::pin(ready(answer)),
-        None => publishing,
     }
 }
 

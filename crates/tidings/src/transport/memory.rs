@@ -1,11 +1,13 @@
 //! The transport of `memory:name`: buses of one process exchange the same frames as over Redis.
 
-use std::future::{pending, poll_fn};
+use std::future::{pending, poll_fn, ready};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio::task::unconstrained;
 
 use crate::error::connect::ConnectError;
 use crate::keyspace::journal::JournalStore;
@@ -16,7 +18,7 @@ use crate::transport::journal::{
     Appending, BLOCK, FollowHalf, JournalConnected, JournalPublisher, JournalTransport, Redirected,
 };
 use crate::transport::{
-    Backlog, Connected, Published, Publisher, ReceiveHalf, Reply, SendHalf, Transport, in_line,
+    Backlog, Connected, Published, Publisher, ReceiveHalf, Reply, SendHalf, Transport,
 };
 
 /// The transport to a [`Place`]. It keeps the place and its shared state alive between connections.
@@ -116,7 +118,14 @@ impl MemorySendHalf {
 impl Publisher for MemorySendHalf {
     fn publish(&self, frame: Bytes) -> Reply {
         let place = Arc::clone(&self.place);
-        in_line(async move { Ok(Published::to(Some(place.publish(frame).await))) })
+        let publishing = async move { Ok(Published::to(Some(place.publish(frame).await))) };
+        let mut publishing: Reply = Box::pin(publishing);
+        // The first poll queues the frame. Without `unconstrained`, a task that has used up its budget
+        // would not queue it.
+        match unconstrained(publishing.as_mut()).now_or_never() {
+            Some(answer) => Box::pin(ready(answer)),
+            None => publishing,
+        }
     }
 
     fn backlogs(&self) -> BoxFuture<'static, Option<Vec<Backlog>>> {
