@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use futures_util::future::join3;
 use futures_util::stream::FuturesUnordered;
 use redis::{FromRedisValue, RedisResult, Value};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::connect::ConnectError;
 use crate::namespace::channel::PubSub;
@@ -16,7 +16,7 @@ use crate::task::mutex::Mutex;
 use crate::transport::address::{Place, address_of, shown};
 use crate::transport::answers::{MOST, NoAnswer};
 use crate::transport::cluster::node_line::NodeLine;
-use crate::transport::cluster::nodes::{Answer, Node, Nodes, Shard};
+use crate::transport::cluster::nodes::{Answer, Node, Nodes, Shard, place};
 use crate::transport::server::redis_connection::in_time;
 use crate::transport::server::{NODE_TIMEOUT, Server};
 
@@ -195,16 +195,14 @@ fn number(value: &Value) -> Option<u16> {
     i64::from_redis_value_ref(value).ok()?.try_into().ok()
 }
 
-/// Parses a node: its host, its port and its identity. A host that the node does not know is that of
-/// the node that was asked.
+/// Parses a node: its host, its port and its identity.
 fn node_of(node: &Value, asked: &Place) -> Option<Node> {
     let Value::Array(fields) = node else {
         return None;
     };
     let host = Option::<String>::from_redis_value_ref(fields.first()?).ok()?;
-    let host = host.filter(|host| !matches!(&**host, "" | "?"));
     let port = number(fields.get(1)?)?;
-    let at = (host.unwrap_or_else(|| asked.0.clone()), port);
+    let at = place(&host.unwrap_or_default(), port, asked);
     let id = fields
         .get(2)
         .and_then(|id| String::from_redis_value_ref(id).ok());
@@ -219,13 +217,9 @@ async fn next<T>(
     asking: &mut FuturesUnordered<impl Future<Output = T>>,
     until: Option<Instant>,
 ) -> Option<T> {
-    let Some(until) = until else {
-        return asking.next().await;
-    };
-    tokio::select! {
-        biased;
-        answer = asking.next() => answer,
-        () = sleep_until(until) => None,
+    match until {
+        Some(until) => timeout_at(until, asking.next()).await.ok().flatten(),
+        None => asking.next().await,
     }
 }
 

@@ -273,6 +273,13 @@ impl Nodes {
     }
 }
 
+/// The address that the node at `asked` names. It does not name a host that it does not know: its own.
+pub(super) fn place(host: &str, port: u16, asked: &Place) -> Place {
+    let is_known = !matches!(host, "" | "?");
+    let host = if is_known { host } else { &asked.0 };
+    (host.to_owned(), port)
+}
+
 impl Answer {
     /// Returns true if it names this node as one that has slots, or a replica of one.
     fn names(&self, id: &str) -> bool {

@@ -3,6 +3,7 @@
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::transport::address::Place;
+use crate::transport::cluster::nodes::place;
 
 /// The reaction to an error that only a cluster gives. In each case nothing was changed.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,7 +24,10 @@ impl Redirect {
     /// Returns what to do after an error of the node at `asked`; `None` if the error is the answer.
     pub(super) fn of(error: &RedisError, asked: &Place) -> Option<Self> {
         use ServerErrorKind::{Ask, ClusterDown, Moved, ReadOnly, TryAgain};
-        let to = || place(error.redirect_node()?.0, asked);
+        let to = || {
+            let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
+            Some(place(host, port.parse().ok()?, asked))
+        };
         match error.kind() {
             ErrorKind::Server(Moved) => to().map(Self::Moved),
             ErrorKind::Server(Ask) => to().map(Self::Ask),
@@ -33,17 +37,6 @@ impl Redirect {
             _ => None,
         }
     }
-}
-
-/// Parses `host:port`. A host that the node does not know is its own.
-fn place(address: &str, asked: &Place) -> Option<Place> {
-    let (host, port) = address.rsplit_once(':')?;
-    let host = if matches!(host, "" | "?") {
-        &asked.0
-    } else {
-        host
-    };
-    Some((host.to_owned(), port.parse().ok()?))
 }
 
 #[cfg(test)]

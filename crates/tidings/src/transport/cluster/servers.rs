@@ -5,7 +5,7 @@ use crate::namespace::channel::PubSub;
 use crate::transport::address::{Place, address_of};
 use crate::transport::cluster::finder::{Finder, cluster};
 use crate::transport::cluster::node_line::NodeLine;
-use crate::transport::cluster::nodes::Nodes;
+use crate::transport::cluster::nodes::{Nodes, place};
 use crate::transport::server::NODE_TIMEOUT;
 use crate::transport::server::redis_connection::in_time;
 use crate::transport::servers::located::{ClusterNode, Located, MAX_SERVERS};
@@ -66,12 +66,7 @@ fn parsed(line: &str, asked: &Place) -> Option<(Place, ClusterNode, Option<Strin
     if line.has_flag("noaddr") || line.has_flag("handshake") {
         return None;
     }
-    let host = if line.host.is_empty() {
-        &asked.0
-    } else {
-        line.host
-    };
-    let place = (host.to_owned(), line.port);
+    let place = place(line.host, line.port, asked);
     let node = ClusterNode {
         id: line.id.to_owned(),
         slots: line.slots,
