@@ -158,7 +158,8 @@ impl Cluster {
         let owner = self
             .owner
             .get_or_init(|| SlotOwner::begin(Arc::clone(&self.finder)));
-        if !self.has_connected() {
+        let has_connected = !self.used.lock().is_empty();
+        if !has_connected {
             let mut state = owner.state();
             if state.borrow_and_update().is_err() {
                 // The result of an attempt.
@@ -169,10 +170,6 @@ impl Cluster {
             }
         }
         Ok(owner.clone())
-    }
-
-    fn has_connected(&self) -> bool {
-        !self.used.lock().is_empty()
     }
 
     fn why_no_owner(&self, why: &str) -> ConnectError {
