@@ -194,7 +194,7 @@ impl Server {
         Ok(server.sending_over(line.client, line.driver, hides_role))
     }
 
-    /// Connects to send or to use keys.
+    /// Connects to send or to use keys. Warns once about a server that is too old.
     pub(crate) async fn send_line(
         &self,
         at: &ConnectionAddr,
@@ -202,20 +202,13 @@ impl Server {
     ) -> Result<RedisConnection, ConnectError> {
         let doing = "connecting to send";
         let line = self.access.open(at, peer, doing).await?;
-        self.warn_of_age(at, line.version.as_deref());
-        Ok(line)
-    }
-
-    /// Warns once about a server that is too old.
-    fn warn_of_age(&self, at: &ConnectionAddr, version: Option<&str>) {
-        let Some(version) = version else {
-            return;
-        };
-        if let Some(shortcoming) = shortcoming(version)
+        if let Some(version) = &line.version
+            && let Some(shortcoming) = shortcoming(version)
             && !self.has_warned.swap(true, Ordering::Relaxed)
         {
-            tracing::warn!(server = self.shown(at), version = ?version, "{shortcoming}");
+            tracing::warn!(server = self.shown(at), ?version, "{shortcoming}");
         }
+        Ok(line)
     }
 
     /// Returns the send half over a connection.
