@@ -129,7 +129,7 @@ impl Servers {
     /// The name of the master that the sentinels watch.
     pub(crate) fn master(&self) -> Option<&str> {
         match &self.source {
-            Source::Sentinels(sentinels) => Some(sentinels.master()),
+            Source::Sentinels(sentinels) => Some(&sentinels.master),
             Source::One(..) | Source::Cluster(_) => None,
         }
     }

@@ -26,7 +26,7 @@ const DOING: &str = "asking a sentinel";
 pub(in crate::transport) struct SentinelServers {
     /// The sentinels in the address; they name the others.
     sentinels: Vec<Place>,
-    master: Arc<str>,
+    pub(in crate::transport) master: Arc<str>,
     /// The access to the sentinels.
     access: Access,
     /// The access to the servers.
@@ -65,34 +65,27 @@ impl SentinelServers {
         }
     }
 
-    pub(in crate::transport) fn master(&self) -> &str {
-        &self.master
-    }
-
     /// Returns the master and the replicas, and then the sentinels.
     pub(in crate::transport) async fn locate(&self) -> Result<Vec<Located>, ConnectError> {
         let asking = self.sentinels.iter();
         let asking = asking.map(|place| in_time(TIMEOUT, DOING, self.ask(place)));
         let said = join_all(asking).await;
         let (mut servers, mut sentinels) = (Vec::new(), self.sentinels.clone());
-        let (mut failed, mut is_answered) = (Vec::new(), false);
+        let mut failed = Vec::new();
         for (place, named) in self.sentinels.iter().zip(said) {
             match named {
                 Ok(named) => {
-                    is_answered = true;
-                    named
-                        .servers
-                        .into_iter()
-                        .for_each(|it| add(&mut servers, it));
-                    named
-                        .sentinels
-                        .into_iter()
-                        .for_each(|it| add(&mut sentinels, it));
+                    for server in named.servers {
+                        add(&mut servers, server);
+                    }
+                    for sentinel in named.sentinels {
+                        add(&mut sentinels, sentinel);
+                    }
                 }
                 Err(why) => failed.push((place, NoAnswer::from(&why))),
             }
         }
-        if !is_answered {
+        if failed.len() == self.sentinels.len() {
             return Err(ConnectError::Sentinels {
                 master: self.master.to_string(),
                 is_final: failed.iter().all(|(_, why)| why.is_final),
