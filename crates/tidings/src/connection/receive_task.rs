@@ -204,15 +204,23 @@ impl ReceiveTask {
         }
     }
 
-    /// Sends over the new send half, if it was connected.
+    /// Passes the new send half, if it was connected, to the send task, which uses it once its echo has
+    /// been received here.
     async fn resume_sending(
         &self,
         sending: Result<SendHalf, ConnectError>,
         state: &mut State,
     ) -> Result<(), ConnectError> {
-        let sending = sending?;
-        (state.sends_since, state.is_unproven) = (Instant::now(), true);
-        self.send_over(sending).await;
+        let is_unproven = true;
+        let sending = SendHalf {
+            is_unproven,
+            ..sending?
+        };
+        (state.sends_since, state.is_unproven) = (Instant::now(), is_unproven);
+        // An earlier proof does not count.
+        let _ = self.heartbeat.proven.notified().now_or_never();
+        self.keyspace.set(Ok(Arc::clone(&sending.keyspace)));
+        let _ = self.sessions.send(Some(sending)).await;
         Ok(())
     }
 
@@ -264,19 +272,6 @@ impl ReceiveTask {
         tracing::debug!(address = self.health.address, why = %report(&why), "replacing an idle connection");
         self.keyspace.set(Err(SendFailure::Unreachable));
         Ok(again)
-    }
-
-    /// Passes a connection to the send task, which uses it once its echo has been received here.
-    async fn send_over(&self, sending: SendHalf) {
-        let is_unproven = true;
-        let sending = SendHalf {
-            is_unproven,
-            ..sending
-        };
-        // An earlier proof does not count.
-        let _ = self.heartbeat.proven.notified().now_or_never();
-        self.keyspace.set(Ok(Arc::clone(&sending.keyspace)));
-        let _ = self.sessions.send(Some(sending)).await;
     }
 
     /// Takes in the frames that have arrived from the former server, for [`REST`] at most. The
