@@ -87,7 +87,9 @@ fn unconfirmed(error: answer::JournalError) -> Unconfirmed {
             return Unconfirmed::NotSent(SendFailure::Denied(denial.into()));
         }
         answer::JournalError::Elsewhere(error) => error.to_string(),
-        answer::JournalError::NotNow(words) | answer::JournalError::Refused { words, .. } => words,
+        answer::JournalError::NotNow(words)
+        | answer::JournalError::Refused { words, .. }
+        | answer::JournalError::Key(words) => words,
         answer::JournalError::Lost => return Unconfirmed::Unknown(SendFailure::Lost),
     };
     Unconfirmed::NotSent(SendFailure::Refused(words.into()))

@@ -270,6 +270,7 @@ impl Publisher for JournalPublisher {
                     }
                     Err(PublishError::Refused(words))
                 }
+                Err(JournalError::Key(problem)) => Err(PublishError::Refused(problem)),
                 Err(JournalError::Denied { words, cure }) => {
                     Err(PublishError::Denied(format!("{words} ({cure})")))
                 }
@@ -314,9 +315,7 @@ impl JournalError {
     pub(crate) fn into_connect_error(self, doing: &'static str) -> ConnectError {
         match self {
             Self::Elsewhere(_) => ConnectError::JournalMoved,
-            Self::Refused { words, .. } if words.starts_with("the key ") => {
-                ConnectError::JournalKey { problem: words }
-            }
+            Self::Key(problem) => ConnectError::JournalKey { problem },
             Self::NotNow(words) | Self::Refused { words, .. } => ConnectError::Redis {
                 doing,
                 words,

@@ -25,6 +25,9 @@ pub(crate) enum JournalError {
         words: String,
         is_out_of_memory: bool,
     },
+    /// Not done, because a key holds another type, as this says.
+    #[error("{}", Escaped(.0))]
+    Key(String),
     /// Not done, because the user lacks a permission.
     #[error("redis says `{}` ({cure})", Escaped(.words))]
     Denied { words: String, cure: String },

@@ -108,10 +108,8 @@ pub(super) fn check_type(answer: Bytes, key: &str, wanted: &str) -> Result<(), J
     if there == wanted || there == "none" {
         return Ok(());
     }
-    Err(JournalError::Refused {
-        words: format!("the key `{key}` of the journal holds a {there}, not a {wanted}"),
-        is_out_of_memory: false,
-    })
+    let problem = format!("the key `{key}` of the journal holds a {there}, not a {wanted}");
+    Err(JournalError::Key(problem))
 }
 
 /// Reads a number; 0 for nil.
