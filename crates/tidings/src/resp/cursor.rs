@@ -52,12 +52,8 @@ impl Cursor {
     /// Reads a number or a text that is one; `None` for nil.
     pub(crate) fn number(&mut self) -> Result<Option<u64>, Unexpected> {
         if self.bytes.get(self.at) == Some(&b':') {
-            return self
-                .head()?
-                .1
-                .map(|number| number as u64)
-                .ok_or(Unexpected)
-                .map(Some);
+            let (_, number) = self.head()?;
+            return number.map(|number| Some(number as u64)).ok_or(Unexpected);
         }
         let text = self.text()?;
         text.map(|text| parsed(text).ok_or(Unexpected)).transpose()
