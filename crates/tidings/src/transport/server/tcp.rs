@@ -49,12 +49,7 @@ impl Tcp {
         Self { state, watch }
     }
 
-    /// The connection, with the registration that is wanted now.
-    fn wanted(&mut self) -> io::Result<&mut State> {
-        let is_watched = self.watch.0.load(Ordering::Relaxed);
-        self.turn(is_watched)
-    }
-
+    /// The connection, registered or not.
     fn turn(&mut self, is_watched: bool) -> io::Result<&mut State> {
         self.state = match (std::mem::replace(&mut self.state, State::Lost), is_watched) {
             (State::Watched(stream), false) => State::Unwatched(stream.into_std()?),
@@ -98,7 +93,8 @@ impl AsyncRead for Tcp {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.wanted()? {
+        let is_watched = self.watch.0.load(Ordering::Relaxed);
+        match self.turn(is_watched)? {
             State::Watched(stream) => Pin::new(stream).poll_read(cx, buffer),
             State::Unwatched(stream) => read_now(stream, buffer),
             State::Lost => Poll::Ready(Err(lost())),
