@@ -148,9 +148,8 @@ impl Problem {
     }
 
     fn passing(words: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
-        let is_final = false;
         Self {
-            is_final,
+            is_final: false,
             ..Self::lasting(words, source)
         }
     }
@@ -172,16 +171,11 @@ impl Problem {
     }
 
     fn into_error(self, doing: &'static str) -> ConnectError {
-        let Self {
-            words: problem,
-            source,
-            is_final,
-        } = self;
         ConnectError::Tls {
             doing,
-            problem,
-            source,
-            is_final,
+            problem: self.words,
+            source: self.source,
+            is_final: self.is_final,
         }
     }
 }
