@@ -49,8 +49,8 @@ use crate::transport::server::redis_connection::{Access, RedisConnection, drivin
 use crate::transport::server::role::{Hello, Role, ask_role, hello, shortcoming};
 use crate::transport::tls::Tls;
 use crate::transport::{
-    Backlog, PublishError, Published, Publisher, ReceiveHalf, Reply, SendHalf, SendingAgain,
-    Subscriber,
+    Backlog, Connected, PublishError, Published, Publisher, ReceiveHalf, Reply, SendHalf,
+    SendingAgain, Subscriber,
 };
 
 /// The timeout of each step of connecting to a node of a cluster: others can be used.
@@ -130,10 +130,11 @@ impl Server {
         &self,
         at: &ConnectionAddr,
         left: Left,
-    ) -> Result<(Box<dyn ReceiveHalf>, SendHalf), ConnectError> {
+    ) -> Result<Connected, ConnectError> {
         // First receive, then send: events that are sent before the subscription is confirmed would
         // not be received here.
         let mut receive_half = self.receive_half(at).await?;
+        let shown = self.shown(at);
         let (server, at, peer) = (self.clone(), at.clone(), receive_half.line.peer);
         let again = move || {
             let (server, at, left) = (server.clone(), at.clone(), left());
@@ -144,7 +145,12 @@ impl Server {
         };
         let sending = again().await?;
         receive_half.again = Some(Arc::new(again));
-        Ok((Box::new(receive_half), sending))
+        Ok(Connected {
+            receive_half: Box::new(receive_half),
+            sending,
+            server: shown,
+            left_out: Vec::new(),
+        })
     }
 
     /// Returns true if the server reports to be a master; false if it may not be asked.

@@ -74,16 +74,6 @@ pub(crate) struct Found {
     pub(crate) server: Server,
 }
 
-impl Found {
-    fn left(&self, at: &ConnectionAddr) -> Left {
-        let (topology, at) = (Arc::clone(&self.topology), at.clone());
-        Arc::new(move || {
-            let (topology, at) = (Arc::clone(&topology), at.clone());
-            Box::pin(async move { topology.check(&at).await })
-        })
-    }
-}
-
 #[async_trait]
 impl Transport for Found {
     fn address(&self) -> String {
@@ -96,15 +86,7 @@ impl Transport for Found {
 
     async fn connect(&self) -> Result<Connected, ConnectError> {
         let connect = |at: ConnectionAddr| {
-            let connecting = async move {
-                let (receive_half, sending) = self.server.connect(&at, self.left(&at)).await?;
-                Ok(Connected {
-                    receive_half,
-                    sending,
-                    server: self.server.shown(&at),
-                    left_out: Vec::new(),
-                })
-            };
+            let connecting = async move { self.server.connect(&at, self.left(&at)).await };
             connecting.boxed()
         };
         self.connect_by(connect).await
@@ -167,6 +149,14 @@ impl Found {
         }
         // The error of the likeliest candidate.
         Err(first.unwrap_or(ConnectError::Lost))
+    }
+
+    fn left(&self, at: &ConnectionAddr) -> Left {
+        let (topology, at) = (Arc::clone(&self.topology), at.clone());
+        Arc::new(move || {
+            let (topology, at) = (Arc::clone(&topology), at.clone());
+            Box::pin(async move { topology.check(&at).await })
+        })
     }
 }
 
