@@ -87,14 +87,10 @@ pub(crate) trait ReceiveHalf: Send {
 
     /// Enables wake-ups of [`receive`](Self::receive) when data arrives. Without them, data is found
     /// by the next poll. Enabled at first; a transport may ignore this.
-    fn set_watched(&mut self, is_watched: bool) {
-        let _ = is_watched;
-    }
+    fn set_watched(&mut self, _is_watched: bool) {}
 
     /// Sends keepalives at this interval, so that the connection is not cut for being idle.
-    fn set_keepalive(&mut self, every: Duration) {
-        let _ = every;
-    }
+    fn set_keepalive(&mut self, _every: Duration) {}
 
     /// The time since this half last sent something, if its connection can be cut for being idle.
     fn quiet(&self) -> Option<Duration> {
