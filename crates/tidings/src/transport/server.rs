@@ -67,14 +67,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// The user and the password come from `credentials` at each connect, if there is such a source.
     pub(crate) fn new(
         settings: &RedisConnectionInfo,
         tls: Option<Tls>,
+        credentials: Option<CredentialSource>,
         namespace: &Namespace,
     ) -> Self {
         let permissions = Permissions::of_everything(namespace, settings.db());
+        let access = Access::new(settings, tls, permissions).with_credentials(credentials);
         Self {
-            access: Access::new(settings, tls, permissions).of_masters(),
+            access: access.of_masters(),
             has_warned: Arc::default(),
             journal: namespace.journal(),
             channel: Channel {
@@ -88,26 +91,20 @@ impl Server {
     pub(crate) fn of_cluster(
         settings: &RedisConnectionInfo,
         tls: Option<Tls>,
+        credentials: Option<CredentialSource>,
         namespace: &Namespace,
         kind: PubSub,
     ) -> Self {
         let permissions = Permissions::of_cluster(namespace, kind);
+        let access = Access::new(settings, tls, permissions).with_credentials(credentials);
         Self {
-            access: Access::new(settings, tls, permissions).of_cluster(NODE_TIMEOUT),
+            access: access.of_cluster(NODE_TIMEOUT),
             has_warned: Arc::default(),
             journal: namespace.journal(),
             channel: Channel {
                 name: namespace.channel(),
                 kind,
             },
-        }
-    }
-
-    /// Asks this source for the user and the password at each connect, if there is one.
-    pub(crate) fn with_credentials(self, credentials: Option<CredentialSource>) -> Self {
-        Self {
-            access: self.access.with_credentials(credentials),
-            ..self
         }
     }
 

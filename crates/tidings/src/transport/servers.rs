@@ -78,8 +78,7 @@ impl Servers {
                 login,
                 tls,
             } => {
-                let server = Server::of_cluster(&login, tls, namespace, pubsub);
-                let server = server.with_credentials(credentials);
+                let server = Server::of_cluster(&login, tls, credentials, namespace, pubsub);
                 Source::Cluster(Finder::new(server, slot_of(namespace), nodes))
             }
         };

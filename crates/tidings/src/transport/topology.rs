@@ -198,7 +198,7 @@ mod tests {
         let found = Found {
             address: "redis+sentinel://one/mymaster".to_owned(),
             topology: Arc::new(MovedAway(at)),
-            server: Server::new(&RedisConnectionInfo::default(), None, &namespace),
+            server: Server::new(&RedisConnectionInfo::default(), None, None, &namespace),
         };
 
         let error = found.connect().await.err().expect("nobody answers");

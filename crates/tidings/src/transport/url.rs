@@ -71,7 +71,7 @@ pub(crate) fn parse(
         Address::Server { at, login, tls } => Arc::new(Found {
             address,
             topology: Arc::new(Standalone { at }),
-            server: Server::new(&login, tls, namespace).with_credentials(credentials),
+            server: Server::new(&login, tls, credentials, namespace),
         }),
         Address::Cluster {
             nodes,
@@ -79,8 +79,7 @@ pub(crate) fn parse(
             login,
             tls,
         } => {
-            let server = Server::of_cluster(&login, tls, namespace, pubsub);
-            let server = server.with_credentials(credentials);
+            let server = Server::of_cluster(&login, tls, credentials, namespace, pubsub);
             Arc::new(Cluster::new(address, nodes, namespace, server))
         }
         Address::Sentinels {
@@ -90,8 +89,7 @@ pub(crate) fn parse(
             sentinel_login,
             tls,
         } => {
-            let server = Server::new(&login, tls.clone(), namespace);
-            let server = server.with_credentials(credentials);
+            let server = Server::new(&login, tls.clone(), credentials, namespace);
             let own = (&sentinel_login, tls);
             let sentinel = Sentinel::new(sentinels, &master, own, server.clone());
             Arc::new(Found {

@@ -69,7 +69,7 @@ async fn frames_are_sent_in_order_when_commands_fill_the_connection() {
     let served = tokio::spawn(serve(stream, is_blocked.subscribe()));
     let (client, driver) = resp::connection(Box::pin(client));
     let namespace = Namespace::parse("shop").unwrap();
-    let server = Server::new(&RedisConnectionInfo::default(), None, &namespace);
+    let server = Server::new(&RedisConnectionInfo::default(), None, None, &namespace);
     let SendHalf {
         publisher,
         mut driver,
