@@ -35,7 +35,8 @@ pub(crate) struct Servers {
 #[derive(Debug)]
 enum Source {
     One(ConnectionAddr, Access),
-    Sentinels(SentinelServers),
+    /// With the access to the servers: sentinels have users of their own.
+    Sentinels(SentinelServers, Access),
     Cluster(Finder),
 }
 
@@ -70,7 +71,7 @@ impl Servers {
             } => {
                 let servers = access(&login, tls.clone());
                 let own = (&sentinel_login, tls);
-                Source::Sentinels(SentinelServers::new(sentinels, &master, own, servers))
+                Source::Sentinels(SentinelServers::new(sentinels, &master, own), servers)
             }
             Address::Cluster {
                 nodes,
@@ -92,7 +93,7 @@ impl Servers {
     pub(crate) fn kind(&self) -> TopologyKind {
         match self.source {
             Source::One(..) => TopologyKind::Standalone,
-            Source::Sentinels(_) => TopologyKind::Sentinel,
+            Source::Sentinels(..) => TopologyKind::Sentinel,
             Source::Cluster(_) => TopologyKind::Cluster,
         }
     }
@@ -101,7 +102,7 @@ impl Servers {
     pub(crate) async fn locate(&self) -> Result<Vec<Located>, ConnectError> {
         let mut located = match &self.source {
             Source::One(at, _) => vec![Located::server(at.clone())],
-            Source::Sentinels(sentinels) => sentinels.locate().await?,
+            Source::Sentinels(sentinels, _) => sentinels.locate().await?,
             Source::Cluster(finder) => finder.locate().await?,
         };
         located.truncate(MAX_SERVERS);
@@ -112,7 +113,8 @@ impl Servers {
     pub(crate) fn access(&self, located: &Located) -> &Access {
         match &self.source {
             Source::One(_, access) => access,
-            Source::Sentinels(sentinels) => sentinels.access(located.is_sentinel),
+            Source::Sentinels(sentinels, _) if located.is_sentinel => &sentinels.access,
+            Source::Sentinels(_, servers) => servers,
             Source::Cluster(finder) => &finder.server.access,
         }
     }
@@ -121,14 +123,14 @@ impl Servers {
     pub(crate) fn slot(&self) -> Option<u16> {
         match &self.source {
             Source::Cluster(finder) => Some(finder.slot),
-            Source::One(..) | Source::Sentinels(_) => None,
+            Source::One(..) | Source::Sentinels(..) => None,
         }
     }
 
     /// The name of the master that the sentinels watch.
     pub(crate) fn master(&self) -> Option<&str> {
         match &self.source {
-            Source::Sentinels(sentinels) => Some(&sentinels.master),
+            Source::Sentinels(sentinels, _) => Some(&sentinels.master),
             Source::One(..) | Source::Cluster(_) => None,
         }
     }

@@ -28,9 +28,7 @@ pub(in crate::transport) struct SentinelServers {
     sentinels: Vec<Place>,
     pub(in crate::transport) master: Arc<str>,
     /// The access to the sentinels.
-    access: Access,
-    /// The access to the servers.
-    servers: Access,
+    pub(in crate::transport) access: Access,
 }
 
 /// The servers that one sentinel names.
@@ -45,7 +43,6 @@ impl SentinelServers {
         sentinels: Vec<Place>,
         master: &str,
         (login, tls): (&RedisConnectionInfo, Option<Tls>),
-        servers: Access,
     ) -> Self {
         let master = Arc::from(master);
         let access = Access::new(login, tls, Permissions::of_sentinel());
@@ -53,15 +50,6 @@ impl SentinelServers {
             sentinels,
             access: access.of_sentinels(&master, TIMEOUT),
             master,
-            servers,
-        }
-    }
-
-    pub(in crate::transport) fn access(&self, is_sentinel: bool) -> &Access {
-        if is_sentinel {
-            &self.access
-        } else {
-            &self.servers
         }
     }
 
