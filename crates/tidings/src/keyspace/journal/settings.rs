@@ -1,5 +1,7 @@
 //! The settings of a server that decide whether a journal on it lasts.
 
+use redis::InfoDict;
+
 /// The settings of a server, as `INFO` names them; a field that it does not name is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServerSettings {
@@ -19,18 +21,14 @@ pub(super) const SECTIONS: [&str; 2] = ["memory", "persistence"];
 impl ServerSettings {
     /// Reads the sections.
     pub(super) fn parse(sections: &str) -> Self {
-        let mut settings = Self::default();
-        let lines = sections.lines();
-        for (name, value) in lines.filter_map(|line| line.split_once(':')) {
-            match name {
-                "maxmemory" => settings.maxmemory = value.parse().ok(),
-                "maxmemory_policy" => settings.maxmemory_policy = Some(value.to_owned()),
-                "total_system_memory" => settings.machine_memory = value.parse().ok(),
-                "aof_enabled" => settings.has_append_only_file = Some(value != "0"),
-                _ => {}
-            }
+        let info = InfoDict::new(sections);
+        let aof_enabled = info.get::<String>("aof_enabled");
+        Self {
+            maxmemory: info.get("maxmemory"),
+            maxmemory_policy: info.get("maxmemory_policy"),
+            machine_memory: info.get("total_system_memory"),
+            has_append_only_file: aof_enabled.map(|value| value != "0"),
         }
-        settings
     }
 }
 
