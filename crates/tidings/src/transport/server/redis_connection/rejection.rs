@@ -67,41 +67,33 @@ impl Access {
             let cure = self.needs.cure(&words);
             return ConnectError::Denied { doing, words, cure };
         }
-        let is_no_database = says("DB index");
-        let is_wrong = says("WRONGPASS") || says("NOAUTH");
-        // The next answer of the source may be right: passwords are rotated.
-        let may_change = self.credentials.is_some() && self.has_worked.load(Ordering::Relaxed);
         let is_of_sentinel = matches!(self.wants, Wanted::SentinelOf(_));
-        let is_no_sentinel = is_of_sentinel && says("unknown command") && says("SENTINEL");
-        let is_unknown = is_of_sentinel && says(NO_SUCH_MASTER);
-        let is_protected = words.starts_with("DENIED") || says("protected mode");
-        let cure = if is_wrong {
-            Some(self.login_cure.to_owned())
-        } else if is_protected {
-            Some("set a password on the server, or turn off its protected mode".to_owned())
-        } else if is_no_sentinel {
-            Some(
-                "it is not a sentinel: sentinels have a port of their own, usually 26379"
-                    .to_owned(),
-            )
-        } else if is_unknown {
-            Some("check the name of the master, which is the path of the address".to_owned())
+        let (cure, is_final) = if says("WRONGPASS") || says("NOAUTH") {
+            // The next answer of the source may be right: passwords are rotated.
+            let may_change = self.credentials.is_some() && self.has_worked.load(Ordering::Relaxed);
+            (Some(self.login_cure), !may_change)
+        } else if words.starts_with("DENIED") || says("protected mode") {
+            let cure = "set a password on the server, or turn off its protected mode";
+            (Some(cure), true)
+        } else if is_of_sentinel && says("unknown command") && says("SENTINEL") {
+            let cure = "it is not a sentinel: sentinels have a port of their own, usually 26379";
+            (Some(cure), true)
+        } else if is_of_sentinel && says(NO_SUCH_MASTER) {
+            let cure = "check the name of the master, which is the path of the address";
+            (Some(cure), true)
         } else if says("HELLO") || says("NOPROTO") {
-            Some("tidings needs Redis 6.2 or newer".to_owned())
-        } else if is_no_database {
-            Some("the server has no database with this number".to_owned())
+            (Some("tidings needs Redis 6.2 or newer"), false)
+        } else if says("DB index") {
+            (Some("the server has no database with this number"), true)
         } else {
-            None
+            (None, false)
         };
+        let cure = cure.map(str::to_owned);
         ConnectError::Redis {
             doing,
             words,
             cure,
-            is_final: (is_wrong && !may_change)
-                || is_protected
-                || is_no_database
-                || is_no_sentinel
-                || is_unknown,
+            is_final,
         }
     }
 
