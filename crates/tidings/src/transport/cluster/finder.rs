@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join3;
 use futures_util::stream::FuturesUnordered;
-use redis::{FromRedisValue, RedisResult, Value};
+use redis::{FromRedisValue, InfoDict, RedisResult, Value};
 use tokio::time::{Instant, timeout_at};
 
 use crate::error::connect::ConnectError;
@@ -162,18 +162,13 @@ pub(super) async fn cluster<T: FromRedisValue>(line: &Client, what: &str) -> Red
 
 /// Returns true if `CLUSTER INFO` says that the cluster is up.
 pub(super) fn is_up(state: &str) -> bool {
-    field(state, "cluster_state:") != Some("fail")
+    let state = InfoDict::new(state).get::<String>("cluster_state");
+    state.as_deref() != Some("fail")
 }
 
 fn epoch(state: &str) -> u64 {
-    let epoch = field(state, "cluster_current_epoch:");
-    epoch.and_then(|epoch| epoch.parse().ok()).unwrap_or(0)
-}
-
-fn field<'a>(state: &'a str, name: &str) -> Option<&'a str> {
-    state
-        .lines()
-        .find_map(|line| line.trim().strip_prefix(name))
+    let epoch = InfoDict::new(state).get("cluster_current_epoch");
+    epoch.unwrap_or(0)
 }
 
 /// Parses an entry of `CLUSTER SLOTS`: the first slot, the last one, and the nodes.
