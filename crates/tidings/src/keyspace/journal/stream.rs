@@ -263,6 +263,12 @@ impl RedisJournal {
         Ok(self.value(exec).await? != Value::Nil)
     }
 
+    fn number(&self, command: &Cmd) -> Answered<u64> {
+        let answer = self.on_keys(|out| command.write_packed_command(out));
+        let this = self.clone();
+        Box::pin(async move { Ok(reply::number(this.answer(answer).await?)?) })
+    }
+
     /// The answer to a command, parsed.
     async fn value(&self, answer: Unparsed) -> Result<Value, JournalError> {
         let answer = self.answer(answer).await?;
@@ -310,7 +316,12 @@ impl JournalStore for RedisJournal {
                     _ => {}
                 }
             }
-            this.check_denials(&denials)?;
+            // With the first denial, and a hint for all of them.
+            if let Some(first) = denials.first() {
+                let cure = this.needs.cure_all(denials.iter().map(String::as_str));
+                let words = first.clone();
+                return Err(JournalError::Denied { words, cure });
+            }
             other.map_or(Ok(()), |error| Err(this.error(error)))
         })
     }
@@ -474,25 +485,6 @@ impl JournalStore for RedisJournal {
         confirmed
             .map(|number| Ok(u32::try_from(number?).unwrap_or(u32::MAX)))
             .boxed()
-    }
-}
-
-impl RedisJournal {
-    /// Fails if a command was denied: with the first denial, and a hint for all of them.
-    fn check_denials(&self, denials: &[String]) -> Result<(), JournalError> {
-        let Some(first) = denials.first() else {
-            return Ok(());
-        };
-        Err(JournalError::Denied {
-            cure: self.needs.cure_all(denials.iter().map(String::as_str)),
-            words: first.clone(),
-        })
-    }
-
-    fn number(&self, command: &Cmd) -> Answered<u64> {
-        let answer = self.on_keys(|out| command.write_packed_command(out));
-        let this = self.clone();
-        Box::pin(async move { Ok(reply::number(this.answer(answer).await?)?) })
     }
 }
 
