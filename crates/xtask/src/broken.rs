@@ -87,19 +87,23 @@ pub(crate) fn run(only: &[String]) -> Result<()> {
     for mutant in mutants {
         println!("broken: {}", mutant.name);
         copy.apply(&mutant.patch)?;
-        let failed = copy.failed(&mutant.tests)?;
+        // One that does not compile any more must not hide what the others show.
+        let failed = copy.failed(&mutant.tests).unwrap_or_else(|error| {
+            println!("{error:#}");
+            Vec::new()
+        });
         for test in &mutant.tests {
             let is_red = failed.contains(&test);
             println!("  {} {test}", if is_red { "red  " } else { "GREEN" });
-            if !is_red {
-                survivors.push(mutant.name.clone());
-            }
+        }
+        if failed.len() < mutant.tests.len() {
+            survivors.push(mutant.name);
         }
     }
     copy.restore()?;
     ensure!(
         survivors.is_empty(),
-        "no test failed for: {}",
+        "not all tests failed for: {}",
         survivors.join(", ")
     );
     Ok(())
