@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::contract::export::{Exported, key};
+use crate::contract::export::Exported;
 use crate::contract::model::{Contract, Event, Side};
 
 const CHANNEL: &str = "#/channels/events";
@@ -18,7 +18,10 @@ pub(crate) fn asyncapi(contract: &Contract, namespace: &str) -> Value {
     let mut messages = Map::new();
     let mut operations = Map::new();
     for (name, event) in &contract.events {
-        messages.insert(key(name), message(contract, &exported, name, event));
+        messages.insert(
+            exported.key(name),
+            message(contract, &exported, name, event),
+        );
         add_operations(&exported, name, event, &mut operations);
     }
     messages.insert(FRAME.to_owned(), frame());
@@ -147,7 +150,8 @@ fn add_operations(
     event: &Event,
     operations: &mut Map<String, Value>,
 ) {
-    let messages = [reference(&format!("{MESSAGES}{}", key(name)))];
+    let key = exported.key(name);
+    let messages = [reference(&format!("{MESSAGES}{key}"))];
     let operation = |action: &str| {
         json!({
             "action": action,
@@ -156,7 +160,7 @@ fn add_operations(
             "messages": messages,
         })
     };
-    operations.insert(format!("send.{}", key(name)), operation("send"));
+    operations.insert(format!("send.{key}"), operation("send"));
     if event.handled_by.is_empty() {
         return;
     }
@@ -171,7 +175,7 @@ fn add_operations(
         let place = format!("responses.{name}");
         receive["x-tidings-response"] = exported.schema(schema, &place, Side::Writes);
     }
-    operations.insert(format!("receive.{}", key(name)), receive);
+    operations.insert(format!("receive.{key}"), receive);
 }
 
 /// Returns the message of a node with several events.

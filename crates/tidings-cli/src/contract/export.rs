@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::contract::model::{Contract, Side};
+use crate::contract::model::{Contract, Side, fnv};
 
 const LOCAL: &str = "#/definitions/";
 
@@ -17,6 +17,8 @@ pub(super) struct Exported<'a> {
     contract: &'a Contract,
     /// The definitions whose sides differ, or that contain such a definition.
     two_sided: BTreeSet<&'a str>,
+    /// The keys that several names would have.
+    ambiguous: BTreeSet<String>,
     /// The place of the definitions in the document, such as `#/definitions/`.
     root: &'static str,
 }
@@ -54,6 +56,7 @@ impl<'a> Exported<'a> {
         Self {
             contract,
             two_sided,
+            ambiguous: ambiguous(contract),
             root,
         }
     }
@@ -142,8 +145,18 @@ impl<'a> Exported<'a> {
         }
     }
 
+    /// Returns a name as a key of a document, which may have letters, digits, `.`, `-` and `_`. Of
+    /// several names with one key, those that differ from it end with their hash.
+    pub(super) fn key(&self, name: &str) -> String {
+        let usual = usual_key(name);
+        if usual == name || !self.ambiguous.contains(&usual) {
+            return usual;
+        }
+        format!("{usual}.{:016x}", fnv(name.as_bytes()))
+    }
+
     fn name_of(&self, name: &str, side: Side) -> String {
-        let usual = key(name);
+        let usual = self.key(name);
         match (self.two_sided.contains(name), side) {
             (false, _) => usual,
             (true, Side::Writes) => usual + ".writes",
@@ -152,8 +165,18 @@ impl<'a> Exported<'a> {
     }
 }
 
-/// Returns a name as a key of a document, which may have letters, digits, `.`, `-` and `_`.
-pub(super) fn key(name: &str) -> String {
+/// Returns the keys that several names of the contract would have.
+fn ambiguous(contract: &Contract) -> BTreeSet<String> {
+    let places = contract.places().map(|(_, name, _)| name);
+    let definitions = contract.definitions.keys().map(String::as_str);
+    let names: BTreeSet<_> = places.chain(definitions).collect();
+    let mut seen = BTreeSet::new();
+    let keys = names.into_iter().map(usual_key);
+    keys.filter(|key| !seen.insert(key.clone())).collect()
+}
+
+/// Returns a name with `_` for all characters but letters, digits, `.`, `-` and `_`.
+fn usual_key(name: &str) -> String {
     let is_usual = |it: char| it.is_ascii_alphanumeric() || "._-".contains(it);
     name.chars()
         .map(|it| if is_usual(it) { it } else { '_' })
@@ -183,4 +206,40 @@ fn texts_of(schema: &Value, keyword: &str) -> Vec<String> {
         _ => {}
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::contract::model::with_hash;
+    use crate::contract::{JsonSchemas, asyncapi};
+
+    #[test]
+    fn names_that_differ_only_in_unusual_characters_have_schemas_of_their_own() {
+        let event = |kind: &str| json!({ "both": { "type": kind }, "handled_by": ["on"] });
+        let events = json!({ "a_b": event("null"), "a:b": event("string"), "c:d": event("null") });
+        let text = with_hash(json!({ "tidings": 1, "events": events }));
+        let contract = Contract::parse(&text).unwrap();
+
+        let schemas = JsonSchemas::new(&contract);
+        let all = schemas
+            .all()
+            .map(|(file, schema)| (file, schema["type"].clone()));
+        let files: BTreeMap<_, _> = all.collect();
+        let document = asyncapi(&contract, "shop");
+
+        assert_eq!(files.len(), 3, "{files:?}");
+        assert_eq!(files["events/a_b.json"], "null");
+        assert!(files.contains_key("events/c_d.json"));
+        let messages = document["components"]["messages"].as_object().unwrap();
+        let operations = document["operations"].as_object().unwrap();
+        assert_eq!(operations.len(), 2 * 3);
+        for operation in operations.values() {
+            let name = operation["messages"][0]["$ref"].as_str().unwrap();
+            let name = name.rsplit('/').next().unwrap();
+            assert!(messages.contains_key(name), "{name}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::contract::export::{Definition, Exported, key};
+use crate::contract::export::{Definition, Exported};
 use crate::contract::model::{Contract, Side, Sides};
 
 const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
@@ -36,7 +36,7 @@ impl<'a> JsonSchemas<'a> {
 
     /// Returns the documents of one place: one, or two if its sides differ.
     pub(crate) fn of(&self, kind: &str, name: &str, sides: &Sides) -> Vec<(String, Value)> {
-        let path = format!("{kind}/{}", key(name));
+        let path = format!("{kind}/{}", self.exported.key(name));
         let annotated = format!("{kind}.{name}");
         let [writes, reads] = [Side::Writes, Side::Reads].map(|side| {
             let schema = self.exported.schema(sides.get(side)?, &annotated, side);

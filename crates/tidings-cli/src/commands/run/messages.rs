@@ -7,7 +7,7 @@ use serde::Serialize;
 use tidings_supervisor::{ListenAddress, Status, Stopped};
 
 use crate::commands::supervisor_help;
-use crate::terminal::{Style, escape, paint, workers};
+use crate::terminal::{Style, count, escape, paint, workers};
 
 /// A message of `tidings run`. Its `Display` is a line of text; in JSON, `event` is its name.
 #[derive(Debug, Serialize)]
@@ -126,7 +126,8 @@ impl fmt::Display for Message {
             ),
             Self::Warning { text } | Self::Error { text, .. } => f.write_str(text),
             Self::MessagesDropped { messages } => {
-                write!(f, "dropped {messages} messages: the reader is too slow")
+                let messages = count(*messages, "message");
+                write!(f, "dropped {messages}: the reader is too slow")
             }
             Self::Running(running) => running.fmt(f),
             Self::Changed { path } => write!(f, "{} changed", escape(path.display())),
