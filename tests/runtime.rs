@@ -335,3 +335,21 @@ async fn a_request_that_a_shutdown_ends_is_not_reported_as_a_timeout() {
     let is_closed = matches!(error, RequestError::Send(SendError::Closed));
     assert!(is_closed, "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_clock_moves_on_past_a_bus_in_memory() {
+    let began = Instant::now();
+    let url = memory_url();
+    let (bus, other) = (start(&url).await, start(&url).await);
+
+    for _ in 0..600 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(began.elapsed() < Duration::from_mins(1), "the clock stands");
+    }
+
+    let health = bus.health();
+    assert!(health.is_ready());
+    assert_eq!((health.gaps, health.reconnects), (0, 0));
+    assert_eq!(bus.members().await.unwrap().len(), 2);
+    other.shutdown(SOON).await.unwrap();
+}

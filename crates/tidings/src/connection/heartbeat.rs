@@ -1,8 +1,9 @@
 //! The heartbeat: checks end to end that this process receives what it sends.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::error::connect::ConnectError;
 use crate::error::send_failure::SendFailure;

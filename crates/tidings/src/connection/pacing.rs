@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::transport::{Backlog, Publisher, Subscriber};
 

@@ -1,7 +1,9 @@
 //! Polling instead of wake-ups for a bus without subscriptions, to save a wake-up for each received
 //! frame.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// The pause after a poll that found frames.
 const SHORT: Duration = Duration::from_millis(10);

@@ -3,14 +3,14 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tidings_codec::NodeId;
 use tokio::sync::{mpsc, watch};
 use tokio::task::unconstrained;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::connection::heartbeat::{Broken, Heartbeat};
 use crate::connection::outage::Outage;
@@ -78,7 +78,7 @@ impl ReceiveTask {
             let why = self.receive(&mut *receive_half).await;
             let was_cut = matches!(why, ConnectError::Io { .. } | ConnectError::Lost);
             let quiet = receive_half.quiet().filter(|_| was_cut);
-            let mut outage = Outage::since(tokio::time::Instant::now());
+            let mut outage = Outage::since(Instant::now());
             self.lost(&why).await;
             if matches!(why, ConnectError::Moved { .. }) {
                 self.receive_rest(&mut *receive_half).await;
@@ -185,7 +185,7 @@ impl ReceiveTask {
                     arrived.and_then(|()| self.check_echo(self.heartbeat.interval * FLOOD))
                 }
                 // Each of these only polls again.
-                () = sleep_until(next_poll.unwrap_or(now).into()), if next_poll.is_some() => Ok(()),
+                () = sleep_until(next_poll.unwrap_or(now)), if next_poll.is_some() => Ok(()),
                 () = &mut changed => {
                     changed.set(dispatcher.changed.notified());
                     Ok(())
@@ -194,7 +194,7 @@ impl ReceiveTask {
                     is_wanted.set(window.is_wanted.notified());
                     Ok(())
                 }
-                () = sleep_until(self.next_check(self.due(&state)).into()) => {
+                () = sleep_until(self.next_check(self.due(&state))) => {
                     self.check_timers(&mut state)
                 }
             };
@@ -226,7 +226,7 @@ impl ReceiveTask {
 
     /// Takes in the received frames.
     async fn take_in(&mut self, frames: &mut Vec<Bytes>, state: &mut State) {
-        self.health.received(state.received);
+        self.health.received(state.received.into_std());
         for frame in frames.drain(..) {
             self.receiver.receive(frame).await;
         }
@@ -341,7 +341,7 @@ impl ReceiveTask {
                 Err(why) => {
                     let refused = why.is_final().then(|| refusal(&why));
                     *self.heartbeat.refused.lock() = refused;
-                    if let Some(lasts) = outage.warning(tokio::time::Instant::now()) {
+                    if let Some(lasts) = outage.warning(Instant::now()) {
                         tracing::warn!(
                             node = %self.node,
                             namespace = self.namespace.name(),

@@ -3,11 +3,11 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 use crate::connection::heartbeat::{Broken, Heartbeat};
 use crate::connection::numbering::is_before_publishing;
@@ -107,7 +107,7 @@ impl SendTask {
                     Some(None) => {}
                     None => break End::Left,
                 },
-                () = sleep_until(deadline.into()) => self.give_up_expired(progress),
+                () = sleep_until(deadline) => self.give_up_expired(progress),
                 _ = reached(&mut self.stage, Stage::Leaving) => break End::Left,
             }
         };
@@ -200,7 +200,7 @@ impl SendTask {
                         return Ok(End::Left);
                     }
                 }
-                () = sleep_until(due.into()) => {
+                () = sleep_until(due) => {
                     if drop_deadline.is_some_and(|drop_deadline| drop_deadline <= Instant::now()) {
                         return Ok(End::Left);
                     }

@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tidings_codec::{Format, NodeId, position_frame};
+use tokio::time::Instant;
 
 use crate::connection::numbering::Numbering;
 use crate::connection::pacing::{self, Pacer};
@@ -508,7 +509,7 @@ mod tests {
 
         let due = session.due(&progress, None);
         assert!(due <= Instant::now() + BUSY);
-        tokio::time::sleep_until(due.into()).await;
+        tokio::time::sleep_until(due).await;
         session.send_again_if_due(&mut progress);
 
         assert_eq!(*given.lock().unwrap(), ["1", "2", "1", "2"]);

@@ -1,12 +1,12 @@
 //! The task that follows the journal, and reconnects.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tidings_codec::NodeId;
 use tokio::sync::{mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::connection::heartbeat::Heartbeat;
 use crate::connection::outage::Outage;
@@ -66,7 +66,7 @@ impl FollowTask {
             };
             let Err(why) = following.await;
             drop(half);
-            let mut outage = Outage::since(tokio::time::Instant::now());
+            let mut outage = Outage::since(Instant::now());
             self.lost(&why).await;
             if began.elapsed() > BRIEF {
                 delays = Delays::new();
@@ -114,7 +114,7 @@ impl FollowTask {
     }
 
     fn cannot_connect(&self, why: &ConnectError, outage: &mut Outage) {
-        if let Some(lasts) = outage.warning(tokio::time::Instant::now()) {
+        if let Some(lasts) = outage.warning(Instant::now()) {
             tracing::warn!(
                 node = %self.node,
                 namespace = self.namespace.name(),

@@ -1,6 +1,8 @@
 //! The pause before the next page of a busy journal, in which more entries come together. No I/O.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// The pause: the resolution of the runtime's clock.
 const PAUSE: Duration = Duration::from_millis(1);

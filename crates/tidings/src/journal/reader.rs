@@ -5,14 +5,14 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use futures_util::poll;
 use tidings_codec::NodeId;
 use tokio::sync::watch;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::connection::heartbeat::Heartbeat;
 use crate::connection::polling::PollSchedule;
@@ -283,7 +283,7 @@ impl Reader {
             return;
         };
         tokio::select! {
-            () = sleep_until(next_read.into()) => {}
+            () = sleep_until(next_read) => {}
             () = changed_handlers => {}
             () = self.receiver.window.is_wanted.notified() => {}
         }

@@ -1,7 +1,9 @@
 //! Rate limit of a report: the first is made at once, and those that follow within a time are
 //! merged into one. No I/O, no clock of its own.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// The pending reports of one kind.
 #[derive(Debug)]

@@ -1,10 +1,11 @@
 //! Checks the sequence numbers of received frames and passes their events to subscriptions.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tidings_codec::{EventError, Header, Limits, NodeId, RawEvent, To, read_frame};
+use tokio::time::Instant;
 
 use crate::error::failure::Failure;
 use crate::error::gap::{Gap, GapReason};

@@ -5,10 +5,11 @@ pub(crate) mod expected;
 
 use std::collections::{HashMap, HashSet};
 use std::mem::{replace, take};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use tidings_codec::NodeId;
+use tokio::time::Instant;
 
 use crate::receive::sequence::expected::{Expected, Frame, Numbered, Verdict, hash};
 

@@ -3,10 +3,11 @@
 use std::mem::replace;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tidings_codec::{Format, FrameWriter, NodeId};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::error::send_failure::{SendFailure, Unconfirmed};
 use crate::event::position::JournalPosition;

@@ -1,7 +1,8 @@
 //! The expected number of one sender, and its last frames, by which a repeated one is recognized.
 
 use std::hash::BuildHasher;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use foldhash::fast::RandomState;
 
