@@ -100,6 +100,21 @@ async fn a_bus_comes_back_with_the_new_password_of_its_source() {
     comes_back(&redis, &node, || vault.set(NEW)).await;
 }
 
+#[tokio::test]
+async fn a_send_that_waited_for_a_right_password_in_vain_names_the_rejection() {
+    let redis = redis_with_shop().await;
+    let builder = Vault::with(OLD).builder(&redis.url(), "shop");
+    let node = Node::start(builder.send_timeout(Duration::from_millis(200))).await;
+    replace_password(&redis).await;
+    redis.kill_clients().await;
+    rejected(&node).await;
+
+    let error = node.send_to_all("tick", &1).await.unwrap_err();
+
+    let text = tidings::report(&error).to_string();
+    assert!(text.contains("WRONGPASS"), "{text}");
+}
+
 /// A file that is removed in the end.
 struct File(PathBuf);
 

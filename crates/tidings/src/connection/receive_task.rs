@@ -339,7 +339,7 @@ impl ReceiveTask {
                     return (connected, attempts);
                 }
                 Err(why) => {
-                    let refused = why.is_final().then(|| refusal(&why));
+                    let refused = why.is_rejection().then(|| refusal(&why));
                     *self.heartbeat.refused.lock() = refused;
                     if let Some(lasts) = outage.warning(Instant::now()) {
                         tracing::warn!(

@@ -245,6 +245,20 @@ impl ConnectError {
             _ => false,
         }
     }
+
+    /// Returns `true` if a server rejects this bus: for good, or until its credentials change.
+    pub(crate) fn is_rejection(&self) -> bool {
+        match self {
+            Self::Redis { words, .. } => self.is_final() || is_wrong_login(words),
+            Self::Named { source, .. } => source.is_rejection(),
+            _ => self.is_final(),
+        }
+    }
+}
+
+/// Returns `true` if this error of Redis is about the user or the password.
+pub(crate) fn is_wrong_login(words: &str) -> bool {
+    words.contains("WRONGPASS") || words.contains("NOAUTH")
 }
 
 pub(crate) fn in_parentheses(cure: Option<&str>) -> String {

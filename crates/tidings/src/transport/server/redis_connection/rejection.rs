@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use redis::{ConnectionAddr, ErrorKind, RedisError};
 
-use crate::error::connect::ConnectError;
+use crate::error::connect::{ConnectError, is_wrong_login};
 use crate::redis_error::words;
 use crate::resp;
 use crate::transport::server::redis_connection::{Access, NO_SUCH_MASTER, RedisConnection, Wanted};
@@ -68,7 +68,7 @@ impl Access {
             return ConnectError::Denied { doing, words, cure };
         }
         let is_of_sentinel = matches!(self.wants, Wanted::SentinelOf(_));
-        let (cure, is_final) = if says("WRONGPASS") || says("NOAUTH") {
+        let (cure, is_final) = if is_wrong_login(&words) {
             // The next answer of the source may be right: passwords are rotated.
             let may_change = self.credentials.is_some() && self.has_worked.load(Ordering::Relaxed);
             (Some(self.login_cure), !may_change)
