@@ -206,7 +206,8 @@ fn nested(field: &Field, options: &Options) -> Result<VariantKind> {
         Some(span) => Err(Error::new(
             span,
             "this variant has the name and the options of the event that it holds: write the \
-             option on the type of the event",
+             option on the type of the event, or give this variant a name of its own, as in \
+             `#[event(\"a.name\", opaque)]`",
         )),
         None => nested_type(field).map(VariantKind::Nested),
     }
