@@ -140,7 +140,7 @@ impl Bus {
     /// Removes a handler, drops the events in its queue without a gap, and waits for the running call.
     /// With a [durable](crate::Journal::durable) name, no later process gets those events. Called by
     /// the handler itself, it does not wait. A task that the handler spawned and waits for
-    /// must not call it.
+    /// must not call it. Use the bus on which the handler was registered, or a clone of it.
     pub async fn off(&self, subscription: Subscription) {
         let subscription = subscription.subscription;
         self.remove(&subscription);
