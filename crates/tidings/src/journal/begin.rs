@@ -56,7 +56,7 @@ async fn first_role(store: &dyn JournalStore, durable: &Durable) -> Result<Role,
     };
     let is_refused = matches!(error, JournalError::Refused { .. });
     let error = error.into_connect_error("taking the durable name");
-    if is_refused && !error.is_final() {
+    if is_refused {
         let holder = String::new();
         return Ok(Role::Standby { holder });
     }

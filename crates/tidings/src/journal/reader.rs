@@ -465,8 +465,10 @@ impl Reader {
     /// them handles any more. Later ones are for a former reader that goes on as a standby.
     fn predecessors(&self, id: JournalPosition, handing: Handing) -> Option<Arc<[NodeId]>> {
         let is_for_reader = matches!(handing, Handing::All | Handing::Unaddressed);
-        let is_reported = is_for_reader && id <= self.tail;
-        self.predecessors.clone().filter(|_| is_reported)
+        let predecessors = self.predecessors.as_ref();
+        predecessors
+            .filter(|_| is_for_reader && id <= self.tail)
+            .cloned()
     }
 
     /// Begins at the stored place, if the bus is the reader of its durable name now. The numbers of
