@@ -238,16 +238,16 @@ impl Nodes {
         most.map(|(.., nodes)| nodes)
     }
 
-    /// The answers to believe: of those who report that the cluster is up, if there are any, and whom
-    /// the others know.
+    /// The answers to believe: of the nodes that report that the cluster is up, if there are any, and
+    /// that the others name.
     fn believed(&self) -> impl Iterator<Item = (&Place, &Answer)> {
         let is_any_up = self.answers().any(|(_, answer)| answer.is_up);
         self.answers()
             .filter(move |(_, answer)| (answer.is_up || !is_any_up) && !self.is_forgotten(answer))
     }
 
-    /// Returns true if the node names itself, and no other one names it that reports that the cluster
-    /// is up. After `CLUSTER FORGET`, the others ignore its events, and it still reports that the
+    /// Returns true if the node names itself, and no other node that reports that the cluster is up
+    /// names it. After `CLUSTER FORGET`, the others ignore its events, and it still reports that the
     /// cluster is up. One other node is not enough: it may be the one that is forgotten.
     fn is_forgotten(&self, answer: &Answer) -> bool {
         let others = self.answers().map(|(_, other)| other);

@@ -30,8 +30,8 @@ use crate::transport::{Backlog, PublishError, Publisher, Reply, SendHalf};
 /// The pause between two looks at the other nodes, before a node is left that may be cut off.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
-/// The time after which a bus looks at the other nodes that receives from the node that it sends
-/// through: its own echo does not prove that the node is connected to the others.
+/// The interval at which a bus that sends through the node that it receives from looks at the other
+/// nodes: its own echo does not prove that the node is connected to the others.
 const LOOK_AROUND: Duration = Duration::from_secs(30);
 
 /// The minimum time between two doubts.

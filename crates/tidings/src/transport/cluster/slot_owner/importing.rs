@@ -45,7 +45,7 @@ pub(super) async fn run(
     request: &KeyRequest,
     deadline: Instant,
 ) -> Result<Imported, NoAnswer> {
-    // Until it is ready, so that a wait that ends early does not leave one that does not answer.
+    // Taken out until it is ready: if the wait ends early, the next request gets another connection.
     let known = importing.take().filter(|known| known.at == at);
     let silent = |_| NoAnswer::NoServer(format!("{} does not answer", shown(&at)));
     let beginning = Importing::begin(known, finder, &at, request);
