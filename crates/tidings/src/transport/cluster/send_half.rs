@@ -47,7 +47,7 @@ const BACKLOG_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Sender {
     pub(super) node: Node,
-    /// True if the bus also receives from it, because there was no other one.
+    /// True if the bus also receives from it, because no other one could be used.
     pub(super) is_alone: bool,
     pub(super) finder: Arc<Finder>,
     pub(super) owner: SlotOwner,
